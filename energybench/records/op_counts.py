@@ -134,7 +134,9 @@ class OpCounts:
 
     def __post_init__(self) -> None:
         if self.traffic_basis not in TRAFFIC_BASES:
-            raise CountingError(f"traffic basis {self.traffic_basis!r} is unknown; use one of {', '.join(TRAFFIC_BASES)}")
+            raise CountingError(
+                f"traffic basis {self.traffic_basis!r} is unknown; use one of {', '.join(TRAFFIC_BASES)}"
+            )
         if type(self.launches) is not int or self.launches < 0:
             raise CountingError(f"launches={self.launches!r} is not a non-negative integer; counts are exact tallies")
         for dtype in self.by_dtype:
@@ -247,7 +249,9 @@ class OpCounts:
 
     def scaled(self, times: int) -> OpCounts:
         """The tallies of `times` equal calls."""
-        return OpCounts({d: c.scaled(times) for d, c in self.by_dtype.items()}, self.launches * times, self.traffic_basis)
+        return OpCounts(
+            {d: c.scaled(times) for d, c in self.by_dtype.items()}, self.launches * times, self.traffic_basis
+        )
 
     def totals(self) -> dict[str, int]:
         """Every tally and derived total as one flat mapping: the ``total`` of ``count --json``."""

@@ -1,0 +1,65 @@
+"""Measure and predict the energy of neural networks.
+
+Everything public is named here and loaded when first used, so that ``import energybench`` stays light: torch, pandas
+and the compiled kernels are imported by the calls that need them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from energybench import kernels as kernels
+    from energybench.app.estimate import estimate as estimate
+    from energybench.app.measure import measure as measure
+    from energybench.counting import count_model as count
+    from energybench.counting import register_formula as register_formula
+    from energybench.errors import EnergybenchError as EnergybenchError
+    from energybench.estimation import EnergyEstimate as EnergyEstimate
+    from energybench.fitting import FitResult as FitResult
+    from energybench.fitting import fit_records as fit
+    from energybench.meters import discover_meters as discover_meters
+    from energybench.profiles import DeviceProfile as DeviceProfile
+    from energybench.records.frame import load_records as load_records
+    from energybench.records.model_counts import ModelCounts as ModelCounts
+    from energybench.records.op_counts import OpCounts as OpCounts
+    from energybench.records.run_record import RunRecord as RunRecord
+
+__version__: Final = "0.1.0"
+
+#: Public name → where it lives.
+_PUBLIC: Final = {
+    "DeviceProfile": "energybench.profiles:DeviceProfile",
+    "EnergyEstimate": "energybench.estimation:EnergyEstimate",
+    "EnergybenchError": "energybench.errors:EnergybenchError",
+    "FitResult": "energybench.fitting:FitResult",
+    "ModelCounts": "energybench.records.model_counts:ModelCounts",
+    "OpCounts": "energybench.records.op_counts:OpCounts",
+    "RunRecord": "energybench.records.run_record:RunRecord",
+    "count": "energybench.counting:count_model",
+    "discover_meters": "energybench.meters:discover_meters",
+    "estimate": "energybench.app.estimate:estimate",
+    "fit": "energybench.fitting:fit_records",
+    "kernels": "energybench.kernels:",
+    "load_records": "energybench.records.frame:load_records",
+    "measure": "energybench.app.measure:measure",
+    "register_formula": "energybench.counting:register_formula",
+}
+
+__all__ = sorted([*_PUBLIC, "__version__"])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module_name, _, attribute = _PUBLIC[name].partition(":")
+    except KeyError:
+        raise AttributeError(f"module 'energybench' has no attribute {name!r}") from None
+    module = importlib.import_module(module_name)
+    value = getattr(module, attribute) if attribute else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,64 @@
+"""Records as one pandas table, the form that analysis reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from energybench.errors import RecordError
+from energybench.records.run_directory import RECORDS_NAME, read_records
+from energybench.records.run_record import RunRecord
+from energybench.records.vocabulary import COMPONENTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Columns that pass from a record to the table as they are.
+_PLAIN = (
+    "run_id row_id workload kernel_id network family split kernel_class implementation direction dtype device threads "
+    "meter kind calls repeat order energy_j energy_uncertainty_j time_s idle_power_w tdp_w temp_c clock_mhz parameters "
+    "operators counts_source input_distribution valid invalid_reason environment_sha256"
+).split()
+
+
+def record_row(record: RunRecord) -> dict[str, Any]:
+    """One record as flat columns: counts as totals and MACs per element type, work per component [D18]."""
+    row: dict[str, Any] = {name: getattr(record, name) for name in _PLAIN}
+    row["traffic_basis"] = record.counts.traffic_basis
+    row.update(record.counts.totals())
+    row.update({f"macs_{dtype}": counts.macs for dtype, counts in record.counts.by_dtype.items()})
+    row.update({f"flops_{name}": record.components.get(name, 0) for name in COMPONENTS})
+    return row
+
+
+def records_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
+    """A table with a row per record; counts are int64, a missing float is NaN, a missing text is None."""
+    import pandas as pd
+
+    rows = [record_row(record) for record in records]
+    if not rows:
+        raise RecordError("there are no records; calibrate first: energybench calibrate --design quick")
+    frame = pd.DataFrame(rows)
+    mac_columns = [name for name in frame.columns if name.startswith("macs_")]
+    frame[mac_columns] = frame[mac_columns].fillna(0).astype("int64")
+    for name in ("idle_power_w", "tdp_w", "temp_c", "clock_mhz"):
+        frame[name] = frame[name].astype("float64")
+    for name in ("network", "invalid_reason"):
+        frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
+    return frame
+
+
+def records_files(paths: Sequence[Path | str]) -> list[Path]:
+    """The records files that `paths` name: a file itself, or the one inside a run's directory. Raises RecordError."""
+    if not paths:
+        raise RecordError("no records were given; give the path of a run or of its records.jsonl")
+    return [path / RECORDS_NAME if path.is_dir() else path for path in map(Path, paths)]
+
+
+def load_records(*paths: Path | str) -> pd.DataFrame:
+    """Load the records of runs or files into one table.
+
+    Raises RecordError with file and line when one is absent, damaged, of another version, or holds NaN.
+    """
+    return records_frame(record for path in records_files(paths) for record in read_records(path))
