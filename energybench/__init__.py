@@ -47,7 +47,24 @@ _PUBLIC: Final = {
     "register_formula": "energybench.counting:register_formula",
 }
 
-__all__ = sorted([*_PUBLIC, "__version__"])  # noqa: PLE0605
+__all__ = [
+    "DeviceProfile",
+    "EnergyEstimate",
+    "EnergybenchError",
+    "FitResult",
+    "ModelCounts",
+    "OpCounts",
+    "RunRecord",
+    "__version__",
+    "count",
+    "discover_meters",
+    "estimate",
+    "fit",
+    "kernels",
+    "load_records",
+    "measure",
+    "register_formula",
+]
 
 
 def __getattr__(name: str) -> Any:
