@@ -1,0 +1,113 @@
+"""The physical equation: Choi, Bedard, Fowler and Vuduc (IPDPS 2013), extended by element types, launches and classes.
+
+E = Σ_d ε_mac(d)·MACs_d + ε_x·other FLOPs + ε_b·bytes + ε_l·launches + P_static·T, every coefficient ≥ 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from energybench.errors import FitError
+from energybench.model.equation import Equation
+from energybench.model.features import MAC_CLASS_COLUMNS, MAC_COLUMNS, FeatureTable
+from energybench.model.term import Role, Term
+from energybench.records.op_counts import DTYPE_SHORT
+from energybench.records.vocabulary import KERNEL_CLASSES
+
+_SOURCE: Final = "Choi et al. 2013"
+_DTYPE_OF: Final = {short: dtype for dtype, short in DTYPE_SHORT.items()}
+_DTYPES: Final = "|".join(sorted(_DTYPE_OF, key=len, reverse=True))
+_MAC_NAME: Final = re.compile(rf"mac_(?P<dtype>{_DTYPES})(?:_(?P<kernel_class>{'|'.join(KERNEL_CLASSES)}))?_j")
+
+
+def _column_term(name: str, unit: str, description: str, latex: str, source: str, role: Role, column: str) -> Term:
+    return Term(name, unit, description, latex, source, role, lambda t: t.column(column), (column,))
+
+
+_FIXED: Final = {
+    "other_flop_j": _column_term(
+        "other_flop_j",
+        "J/FLOP",
+        "arithmetic outside MACs",
+        r"\varepsilon_x N_{other}",
+        _SOURCE + ", extended",
+        "other_flops",
+        "other_flops",
+    ),
+    "byte_j": _column_term(
+        "byte_j", "J/B", "memory traffic on the profile's basis", r"\varepsilon_b B", _SOURCE, "memory", "bytes"
+    ),
+    "launch_j": _column_term(
+        "launch_j",
+        "J/launch",
+        "starting a kernel or a parallel region",
+        r"\varepsilon_l N_{launch}",
+        _SOURCE + ", extended",
+        "launch",
+        "launches",
+    ),
+    "static_power_w": _column_term(
+        "static_power_w", "W", "power that is drawn as long as the call lasts", "P_0 T", _SOURCE, "static", "time_s"
+    ),
+}
+
+
+def mac_term(dtype: str, kernel_class: str | None = None) -> Term:
+    """The MAC term of one element type, of one kernel class only where given."""
+    short = DTYPE_SHORT[dtype]
+    if kernel_class is None:
+        return _column_term(
+            f"mac_{short}_j",
+            "J/MAC",
+            f"one {dtype} multiply-accumulate",
+            rf"\varepsilon_{{{short}}} N_{{MAC,{short}}}",
+            _SOURCE,
+            "compute",
+            MAC_COLUMNS[dtype],
+        )
+    return Term(
+        f"mac_{short}_{kernel_class}_j",
+        "J/MAC",
+        f"one {dtype} multiply-accumulate in a {kernel_class} kernel",
+        rf"\varepsilon_{{{short},{kernel_class}}} N_{{MAC,{short},{kernel_class}}}",
+        _SOURCE + ", extended",
+        "compute",
+        lambda t: t.macs_of_class(dtype, kernel_class),
+        (MAC_CLASS_COLUMNS[dtype, kernel_class],),
+    )
+
+
+def physical_from_names(names: Iterable[str]) -> Equation:
+    """`physical` with exactly these coefficients, in this order. Raises FitError on a name that is not its own."""
+    terms: list[Term] = []
+    for name in names:
+        if name in _FIXED:
+            terms.append(_FIXED[name])
+            continue
+        match = _MAC_NAME.fullmatch(name)
+        if match is None:
+            raise FitError(
+                f"{name!r} is no coefficient of the physical equation; use mac_<dtype>_j, {', '.join(_FIXED)}"
+            )
+        terms.append(mac_term(_DTYPE_OF[match["dtype"]], match["kernel_class"]))
+    return Equation(
+        "physical",
+        tuple(terms),
+        r"E = \sum_d \varepsilon_d N_{MAC,d} + \varepsilon_x N_{other} + \varepsilon_b B"
+        r" + \varepsilon_l N_{launch} + P_0 T",
+        _SOURCE + ", extended",
+        "Energy per operation and per byte, with the power drawn for as long as the call lasts.",
+    )
+
+
+def physical_equation(table: FeatureTable, *, by_kernel_class: bool = False) -> Equation:
+    """`physical` with a MAC term for each element type (and kernel class) that the table has."""
+    if by_kernel_class:
+        macs = [
+            mac_term(d, k).name for d in table.dtypes for k in KERNEL_CLASSES if bool(table.macs_of_class(d, k).any())
+        ]
+    else:
+        macs = [mac_term(d).name for d in table.dtypes]
+    return physical_from_names([*macs, *_FIXED])
