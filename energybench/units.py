@@ -82,6 +82,6 @@ def format_si(value: float, unit: str, *, digits: int = 4) -> str:
     """A number with an SI prefix: ``format_si(1.3e-5, "J") == "13 µJ"``; never ``0.000`` for a small value."""
     if value == 0 or value != value or value in (float("inf"), float("-inf")):
         return f"{value:g} {unit}".rstrip()
-    magnitude = abs(value)
-    scale, prefix = next(((s, p) for s, p in _PREFIXES if magnitude >= s * (1 - 1e-12)), _PREFIXES[-1])
+    magnitude = float(f"{abs(value):.{digits}g}")  # rounded first, so that 999.99 mJ becomes 1 J and not 1000 mJ
+    scale, prefix = next(((s, p) for s, p in _PREFIXES if magnitude >= s), _PREFIXES[-1])
     return f"{value / scale:.{digits}g} {prefix}{unit}".rstrip()

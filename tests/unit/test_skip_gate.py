@@ -16,7 +16,8 @@ def run_pytest(tmp_path: Path, expected: str) -> subprocess.CompletedProcess[str
     shutil.copy(CONFTEST, tmp_path / "conftest.py")
     (tmp_path / "expected_skips.txt").write_text(expected, encoding="utf-8")
     (tmp_path / "test_sample.py").write_text(
-        "import pytest\ndef test_a():\n    pytest.skip('no CUDA device here')\ndef test_b():\n    pass\n", encoding="utf-8"
+        "import pytest\ndef test_a():\n    pytest.skip('no CUDA device here')\ndef test_b():\n    pass\n",
+        encoding="utf-8",
     )
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from energybench.errors import RecordError
+from energybench.records.jsonl import JsonlWriter, iter_jsonl
+from energybench.records.run_directory import RunDirectory, read_json, read_records, write_json_atomic
+from energybench.records.run_record import RunRecord
+
+MakeRecord = Callable[..., RunRecord]
+
+
+def rows(path: Path) -> list[dict[str, object]]:
+    return [row for _, row in iter_jsonl(path)]
+
+
+@given(cut=st.integers(min_value=0, max_value=10_000))
+def test_a_cut_anywhere_loses_at_most_the_last_row(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    path = tmp_path_factory.mktemp("cut") / "records.jsonl"
+    with JsonlWriter(path) as writer:
+        for i in range(5):
+            writer.append({"i": i, "text": "é" * 20})
+    whole = path.read_bytes()
+    cut %= len(whole) + 1
+    path.write_bytes(whole[:cut])
+    survivors = [row["i"] for row in rows(path)]
+    complete = whole[:cut].count(b"\n")
+    assert survivors in (list(range(complete)), list(range(complete + 1)))
+    with JsonlWriter(path) as writer:
+        writer.append({"i": "next"})
+    assert [row["i"] for row in rows(path)] == [*survivors, "next"]
+
+
+@pytest.mark.parametrize("bad", [b'{"i": 1', b"[]", b"\xff\xfe", b'{"energy_j": NaN}', b'{"energy_j": Infinity}', b""])
+def test_damage_inside_is_refused_with_its_line(tmp_path: Path, bad: bytes) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(b'{"i": 0}\n' + bad + b'\n{"i": 2}\n')
+    with pytest.raises(RecordError, match=r"records.jsonl:2: "):
+        rows(path)
+
+
+def test_nan_in_the_last_line_is_no_torn_tail(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(b'{"i": 0}\n{"energy_j": NaN}')
+    with pytest.raises(RecordError, match="records.jsonl:2.*NaN"):
+        rows(path)
+
+
+def test_absent_file(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="does not exist; give the path"):
+        rows(tmp_path / "none.jsonl")
+
+
+def test_second_writer_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    with JsonlWriter(path), pytest.raises(RecordError, match="being written by another process"):
+        JsonlWriter(path)
+    JsonlWriter(path).close()
+
+
+def test_nan_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    with JsonlWriter(path) as writer, pytest.raises(RecordError, match="not finite"):
+        writer.append({"energy_j": float("nan")})
+    assert path.read_bytes() == b""
+
+
+def test_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with JsonlWriter(tmp_path / "records.jsonl") as writer:
+        monkeypatch.setattr(os, "write", no_space)
+        with pytest.raises(RecordError, match="No space left on device.*--resume"):
+            writer.append({"i": 0})
+
+
+def test_every_row_is_synced_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    path = tmp_path / "records.jsonl"
+    real = os.fsync
+    with JsonlWriter(path) as writer:
+        monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(path.stat().st_size), real(fd))[1])
+        writer.append({"i": 0})
+    assert synced == [len('{"i":0}\n')]
+
+
+def test_duplicate_rows_are_refused(tmp_path: Path, make_record: MakeRecord) -> None:
+    run = RunDirectory(tmp_path)
+    with JsonlWriter(run.records_path) as writer:
+        writer.append(make_record().to_dict())
+        writer.append(make_record(run_id="r2").to_dict())
+        writer.append(make_record(energy_j=2e-6).to_dict())
+    with pytest.raises(RecordError, match="records.jsonl:3: row w0-0 repeats line 1"):
+        read_records(run.records_path)
+
+
+def test_bad_record_names_file_and_line(tmp_path: Path, make_record: MakeRecord) -> None:
+    path = tmp_path / "records.jsonl"
+    with JsonlWriter(path) as writer:
+        writer.append(make_record().to_dict())
+        writer.append({**make_record(row_id="w1").to_dict(), "energy_j": -1.0})
+    with pytest.raises(RecordError, match=r"records.jsonl:2: energy_j=-1.0 is negative"):
+        read_records(path)
+
+
+def test_json_files_are_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "profile.json"
+    write_json_atomic(path, {"a": 1})
+    with pytest.raises(RecordError, match="not finite"):
+        write_json_atomic(path, {"a": float("inf")})
+    assert read_json(path) == {"a": 1}
+
+    def die(source: object, target: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", die)
+    with pytest.raises(RecordError, match="No space left"):
+        write_json_atomic(path, {"a": 2})
+    assert read_json(path) == {"a": 1}
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"a": NaN}'])
+def test_damaged_json_file_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecordError, match="run.json"):
+        read_json(path)
