@@ -20,6 +20,8 @@ class Domain:
     `wrap_nj`        the counter's range: it restarts at 0 after reaching it; None where it cannot wrap
     `max_power_w`    the most this domain can draw, which bounds how often the counter can have wrapped
     `gain_rel`       relative standard uncertainty of the absolute scale, a systematic term kept apart
+    `in_total`       False for a domain that overlaps others without being their parent (``psys`` covers the
+                     packages and more): reported, never summed
     """
 
     name: str
@@ -28,6 +30,7 @@ class Domain:
     wrap_nj: Nanojoule | None = None
     max_power_w: Watt | None = None
     gain_rel: float = 0.0
+    in_total: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""

@@ -1,0 +1,102 @@
+"""`characterise`: watch a meter on this device before the run, and find what its windows' uncertainty depends on."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from typing import Final
+
+from energybench.errors import UsageError
+from energybench.meters.base import EnergyMeter
+from energybench.meters.ticks import wait_for_update
+from energybench.meters.window import Window, is_in_total
+from energybench.records.reading import MeterCharacteristics, Reading
+from energybench.units import Second, nj_to_j, ns_to_s
+
+#: A segment of idle must span some updates, or its power is mostly the rounding of one.
+_UPDATES_PER_SEGMENT: Final = 5
+
+
+def nominal_update_period_s(meter: EnergyMeter) -> Second | None:
+    """The update period that the meter's maker states, for a meter nobody has characterised yet; None if none does."""
+    period_s: Second | None = getattr(meter, "nominal_update_period_s", None)
+    return period_s
+
+
+def characterise(
+    meter: EnergyMeter,
+    *,
+    latency_reads: int = 200,
+    updates: int = 20,
+    idle_segments: int = 10,
+    idle_segment_s: Second = 0.2,
+    timeout_s: Second = 2.0,
+) -> MeterCharacteristics:
+    """Update period, resolution, read latency, idle power and its spread, found by polling. The device must be idle.
+
+    Runs on the meter's own clock, so a virtual device is characterised in virtual time. A counter that moves at every
+    poll has no period to find: what is returned is then the poll interval, its upper bound. The resolution is the
+    greatest common divisor of the values seen, a lower bound where the unit is no whole number of nanojoules.
+
+    Args:
+        meter: An open meter.
+        latency_reads: Reads that the latency quantiles come from, at least 2.
+        updates: Updates watched for the period, at least 2.
+        idle_segments: Idle stretches whose powers are averaged, at least 2.
+        idle_segment_s: Least length of one; longer where the update period asks for it.
+        timeout_s: Longest wait for one update.
+
+    Raises:
+        MeterUnavailable: the counter does not move.
+        UsageError: an argument that cannot work.
+    """
+    if min(latency_reads, updates, idle_segments) < 2:
+        raise UsageError("latency_reads, updates and idle_segments must be at least 2; a spread needs two values")
+    latencies_s = _read_latencies_s(meter, latency_reads)
+    seen = [wait_for_update(meter, timeout_s=timeout_s).reading for _ in range(updates + 1)]
+    update_period_s = statistics.median(ns_to_s(b.time_ns - a.time_ns) for a, b in itertools.pairwise(seen))
+    powers_w = []
+    begin = wait_for_update(meter, timeout_s=timeout_s)
+    for _ in range(idle_segments):
+        meter.clock.sleep(max(idle_segment_s, _UPDATES_PER_SEGMENT * update_period_s) - update_period_s / 2)
+        end = wait_for_update(meter, timeout_s=timeout_s)
+        seen.append(end.reading)
+        window = Window.from_readings(
+            begin.reading,
+            end.reading,
+            meter.domains,
+            kind=meter.kind,
+            update_period_s=update_period_s,
+            aligned=True,
+            poll_interval_s=max(begin.poll_interval_s, end.poll_interval_s),
+        )
+        if window.mean_power_w is not None:
+            powers_w.append(window.mean_power_w)
+        begin = end
+    return MeterCharacteristics(
+        update_period_s=update_period_s,
+        resolution_j=_resolution_j(meter, seen),
+        read_latency_p50_s=statistics.median(latencies_s),
+        read_latency_p99_s=statistics.quantiles(latencies_s, n=100, method="inclusive")[98],
+        idle_power_w=statistics.fmean(powers_w) if powers_w else None,
+        idle_power_stdev_w=statistics.stdev(powers_w) if len(powers_w) > 1 else None,
+    )
+
+
+def _read_latencies_s(meter: EnergyMeter, reads: int) -> list[Second]:
+    latencies_s = []
+    before_ns = meter.clock.now_ns()
+    for _ in range(reads):
+        meter.read()
+        after_ns = meter.clock.now_ns()
+        latencies_s.append(ns_to_s(after_ns - before_ns))
+        before_ns = after_ns
+    return latencies_s
+
+
+def _resolution_j(meter: EnergyMeter, readings: list[Reading]) -> float | None:
+    """Greatest common divisor of the values seen in the total's domains: a counter holds whole steps."""
+    names = [d.name for d in meter.domains if is_in_total(d)]
+    divisor = math.gcd(*(reading.energy_nj[name] for reading in readings for name in names))
+    return nj_to_j(divisor) if divisor else None

@@ -1,0 +1,117 @@
+"""Which meters this machine has, and how to open one by its name.
+
+`auto` never picks a modelled, simulated or replayed meter: where nothing measures, that is an error with the remedy.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from energybench.errors import EnergybenchError, MeterUnavailable, UsageError
+from energybench.meters.base import EnergyMeter, MeterInfo
+from energybench.records.vocabulary import Kind
+from energybench.units import Watt
+
+METER_SPECS: Final = ("auto", "rapl", "nvml", "pyrapl", "modelled", "simulated:FILE.toml", "replay:RUN")
+
+_CUDA: Final = re.compile(r"cuda(?::(\d+))?")
+
+
+def gpu_index(device: str) -> int | None:
+    """0 for ``cuda``, N for ``cuda:N``, None for ``cpu``. Raises UsageError on anything else."""
+    if device == "cpu":
+        return None
+    match = _CUDA.fullmatch(device)
+    if match is None:
+        raise UsageError(f"device {device!r} is unknown; use cpu, cuda or cuda:N")
+    return int(match[1] or 0)
+
+
+def open_meter(spec: str, *, device: str = "cpu", tdp_w: Watt | None = None) -> EnergyMeter:
+    """Open a meter by its name.
+
+    Args:
+        spec: ``auto | rapl | nvml | pyrapl | modelled | simulated:FILE.toml | replay:RUN``; `auto` is `nvml` for a
+            CUDA device and `rapl` for the CPU.
+        device: ``cpu`` or ``cuda:N``.
+        tdp_w: Datasheet power of the part; used by `modelled` only.
+
+    Raises:
+        MeterUnavailable: the meter is not there; the message names the remedy.
+        MeterPermissionError: it is there but may not be read.
+        UsageError: unknown name, or a file or option that cannot work.
+    """
+    index = gpu_index(device)
+    name, colon, argument = spec.partition(":")
+    if name in ("simulated", "replay") and not argument:
+        what = "FILE.toml" if name == "simulated" else "RUN"
+        raise UsageError(f"meter {spec!r} names no file; use {name}:{what}")
+    if colon and name not in ("simulated", "replay"):
+        raise UsageError(f"meter {spec!r} is unknown; use one of {', '.join(METER_SPECS)}")
+    if tdp_w is not None and name != "modelled":
+        raise UsageError(f"a datasheet power is used by the modelled meter only, not by {name}; add --meter modelled")
+    if name == "auto":
+        name = "rapl" if index is None else "nvml"
+    if index is not None and name in ("rapl", "pyrapl", "modelled"):
+        raise UsageError(f"meter {name} covers the CPU, not {device}; use --meter nvml")
+    if index is None and name == "nvml":
+        raise UsageError("meter nvml covers GPUs, not the CPU; add --device cuda:0")
+    match name:
+        case "rapl":
+            from energybench.meters.rapl_powercap import RaplMeter
+
+            return RaplMeter()
+        case "nvml":
+            from energybench.meters.nvml import NvmlMeter
+
+            return NvmlMeter(index or 0)
+        case "pyrapl":
+            from energybench.meters.pyrapl import PyRaplMeter
+
+            return PyRaplMeter()
+        case "modelled":
+            from energybench.meters.modelled import ModelledMeter
+
+            return ModelledMeter(tdp_w=tdp_w)
+        case "simulated":
+            from energybench.meters.simulated import SimulatedMeter
+            from energybench.meters.virtual_device import VirtualDevice
+
+            return SimulatedMeter(VirtualDevice.load(argument))
+        case "replay":
+            from energybench.meters.replay import ReplayMeter
+
+            return ReplayMeter.load(argument)
+        case _:
+            raise UsageError(f"meter {spec!r} is unknown; use one of {', '.join(METER_SPECS)}")
+
+
+def discover_meters() -> list[MeterInfo]:
+    """What each meter finds on this machine, working or not, with the command that would enable it. Never raises."""
+    from energybench.meters import modelled, nvml, pyrapl, rapl_powercap
+
+    infos: list[MeterInfo] = []
+    for name, module in (("rapl", rapl_powercap), ("nvml", nvml), ("pyrapl", pyrapl), ("modelled", modelled)):
+        try:
+            infos.extend(module.discover())
+        except EnergybenchError as error:
+            observed, remedy = split_message(error)
+            kind: Kind = "modelled" if name == "modelled" else "measured"
+            infos.append(MeterInfo(name, available=False, kind=kind, observed=observed, remedy=remedy))
+    return infos
+
+
+def split_message(error: EnergybenchError) -> tuple[str, str]:
+    """What happened and the fix: every message of ours is the two joined by a semicolon."""
+    observed, _, remedy = str(error).partition("; ")
+    return observed, remedy
+
+
+def no_measuring_meter() -> MeterUnavailable | None:
+    """The error to show where no meter measures, naming each remedy; None where one does."""
+    measuring = [info for info in discover_meters() if info.kind == "measured"]
+    if any(info.available for info in measuring):
+        return None
+    remedies = " | ".join(f"{info.name}: {info.remedy}" for info in measuring if info.remedy)
+    return MeterUnavailable(f"nothing on this machine measures energy; {remedies}")
