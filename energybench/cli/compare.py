@@ -1,0 +1,68 @@
+"""``energybench compare``: measured beside estimated, row by row, with null models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from energybench.cli.console import banner, emit_json, percent, say, table
+from energybench.cli.options import JsonFlag, Profile, parse_fraction
+from energybench.units import format_si
+
+#: Exit code when --fail-above is exceeded: the comparison worked, the claim did not hold.
+EXIT_ABOVE: Final = 1
+
+
+def compare(
+    records: Annotated[list[Path], typer.Argument(help="Runs, or records.jsonl files.")],
+    profile: Profile,
+    fail_above: Annotated[
+        str | None, typer.Option("--fail-above", help="Exit 1 when the median error is above this: 10%.")
+    ] = None,
+    worst: Annotated[int, typer.Option(help="How many of the worst rows to print.", min=0)] = 10,
+    json_output: JsonFlag = False,
+) -> int:
+    """Compare measured with estimated energy for every row, beside the null models.
+
+    Example: energybench compare runs/h100 --profile h100.json --fail-above 10%
+    """
+    from energybench.app.compare import compare_files
+
+    limit = parse_fraction(fail_above) if fail_above is not None else None
+    comparison = compare_files(records, profile)
+    exceeded = limit is not None and (comparison.median_ape is None or comparison.median_ape > limit)
+    if json_output:
+        emit_json({**comparison.to_dict(), "fail_above": limit, "exceeded": exceeded})
+        return EXIT_ABOVE if exceeded else 0
+    banner(comparison.kind)
+    rows = [
+        (
+            r.workload,
+            r.family,
+            r.split,
+            format_si(r.measured_j, "J"),
+            format_si(r.estimated_j, "J"),
+            percent(r.error, signed=True),
+            "hit" if r.hit else "miss",
+        )
+        for r in sorted(comparison.rows, key=lambda r: -abs(r.error))[:worst]
+    ]
+    columns = ("worst rows", "family", "split", comparison.kind, "estimated", "error", "90 % interval")
+    table("", columns, rows, right=(comparison.kind, "estimated", "error"))
+    nulls = [(name, percent(value)) for name, value in comparison.null_models.items()]
+    table("", ("null model", "median error"), nulls, right=("median error",))
+    say(f"median error {percent(comparison.median_ape)} over {len(comparison.rows)} rows ({comparison.kind})")
+    for split, value in comparison.by_split().items():
+        say(f"  {split}: {percent(value)}")
+    for note in comparison.notes:
+        say(f"note: {note}")
+    if exceeded:
+        say(f"above the limit of {percent(limit)}")
+    return EXIT_ABOVE if exceeded else 0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(compare)

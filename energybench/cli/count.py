@@ -1,0 +1,92 @@
+"""``energybench count``: MACs, FLOPs, operators and bytes of a model, without running it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from energybench.cli.console import emit_json, percent, say, table
+from energybench.cli.options import Inputs, JsonFlag, Target
+from energybench.units import format_si
+
+Grouping = Literal["operator", "module", "class", "component"]
+
+
+def count(
+    target: Target,
+    inputs: Inputs = None,
+    backward: Annotated[bool, typer.Option("--backward", help="Count the backward pass too.")] = False,
+    by: Annotated[Grouping, typer.Option(help="What the table lists.")] = "operator",
+    depth: Annotated[int | None, typer.Option(help="Depth of the module table.", min=0)] = None,
+    policy: Annotated[str, typer.Option(help="Execution policy that the traffic assumes.")] = "eager",
+    strict: Annotated[bool, typer.Option("--strict", help="Fail when any operator has no formula.")] = False,
+    json_output: JsonFlag = False,
+) -> None:
+    """Count a model's work exactly; weights are not allocated and nothing runs.
+
+    Example: energybench count torchvision.models:resnet50 --input 1x3x224x224
+    """
+    from energybench.counting import count_model, load_target
+
+    model, args, kwargs = load_target(target, inputs=inputs or ())
+    counts = count_model(model, *args, backward=backward, policy=policy, strict=strict, **kwargs)
+    total = counts.total
+    if json_output:
+        data: dict[str, Any] = {
+            "target": target,
+            "total": total.totals(),
+            "forward": counts.forward.totals(),
+            "backward": counts.backward.totals() if backward else None,
+            "traffic_basis": counts.traffic_basis,
+            "policy": counts.policy,
+            "coverage": counts.coverage,
+            "uncovered": list(counts.uncovered),
+            "parameters": counts.parameters,
+            "parameter_bytes": counts.parameter_bytes,
+            "operators": counts.calls,
+            "by_dtype": {dtype: c.to_dict() for dtype, c in total.by_dtype.items()},
+        }
+        emit_json(data)
+        return
+    groups: dict[Any, Any] = {
+        "operator": counts.by_operator,
+        "module": lambda: counts.by_module(depth),
+        "class": counts.by_kernel_class,
+        "component": counts.by_component,
+    }[by]()
+    rows = [
+        (
+            name or "(model)",
+            f"{c.macs:,}",
+            f"{c.nominal_macs:,}",
+            f"{c.other_flops:,}",
+            format_si(c.load_bytes, "B"),
+            format_si(c.store_bytes, "B"),
+            f"{c.launches:,}",
+        )
+        for name, c in groups.items()
+    ]
+    columns = (by, "MACs", "nominal MACs", "other FLOPs", "loads", "stores", "launches")
+    table("", columns, rows, right=columns[1:])
+    say(f"total         {total.macs:,} MACs, {total.other_flops:,} other FLOPs, {total.flops:,} FLOPs (a MAC is two)")
+    say(f"with padding  {total.nominal_macs:,} nominal MACs (what other tools print)")
+    say(
+        f"traffic       {format_si(total.load_bytes, 'B')} read ({format_si(total.weight_load_bytes, 'B')} of it weights), "
+        f"{format_si(total.store_bytes, 'B')} written; basis: {counts.traffic_basis}, policy: {counts.policy}"
+    )
+    say(
+        f"parameters    {counts.parameters:,} ({format_si(counts.parameter_bytes, 'B')}); operators run: {counts.calls:,}"
+    )
+    say(f"coverage      {percent(counts.coverage)} of the traffic" + _uncovered(counts.uncovered))
+    for note in counts.notes:
+        say(f"note          {note}")
+
+
+def _uncovered(operators: tuple[str, ...]) -> str:
+    return f"; without a formula: {', '.join(operators)} (energybench.register_formula adds one)" if operators else ""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(count)

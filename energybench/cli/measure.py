@@ -1,0 +1,79 @@
+"""``energybench measure``: the energy of a model call, or of any command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from energybench.cli.console import banner, emit_json, say, table, warn
+from energybench.cli.options import Device, Inputs, JsonFlag, Meter, TdpW, Threads
+from energybench.errors import UsageError
+from energybench.units import format_si
+
+
+def measure(
+    context: typer.Context,
+    target: Annotated[str | None, typer.Argument(help="package.module:factory or a .pt2 program.")] = None,
+    inputs: Inputs = None,
+    device: Device = "cpu",
+    meter: Meter = "auto",
+    tdp_w: TdpW = None,
+    threads: Threads = None,
+    calls: Annotated[int | None, typer.Option(help="Calls in the window; default: enough for 5 s.", min=1)] = None,
+    json_output: JsonFlag = False,
+) -> int:
+    """Measure the energy of a model's forward pass, or of any command after ``--``.
+
+    The command's own exit code and signals are passed on; what was measured goes to standard error.
+
+    Examples: energybench measure -- python train.py; energybench measure package.module:factory --input 1x3x224x224
+    """
+    wrapped: list[str] | None = context.obj
+    if (target is None) == (wrapped is None):
+        raise UsageError("give either a TARGET or a command after --, as in: energybench measure -- python train.py")
+    if wrapped is not None:
+        return _command(wrapped, meter, device, tdp_w, json_output)
+    from energybench.app.measure_target import measure_target
+
+    assert target is not None
+    value = measure_target(
+        target, inputs=inputs or (), device=device, meter=meter, tdp_w=tdp_w, threads=threads, calls=calls
+    )
+    if json_output:
+        emit_json(value.to_dict())
+        return 0
+    banner(value.kind)
+    rows = [
+        (name, format_si(d.energy_j, "J"), f"± {format_si(d.energy_uncertainty_j, 'J')}")
+        for name, d in value.domains.items()
+    ]
+    table("", ("domain", "energy per call", "1 σ"), rows, right=("energy per call", "1 σ"))
+    say(
+        f"{value.kind}: {format_si(value.energy_j, 'J')} ± {format_si(value.energy_uncertainty_j, 'J')} per call, "
+        f"{format_si(value.time_s, 's')} per call, {value.calls} calls, {value.meter}"
+    )
+    return 0
+
+
+def _command(argv: list[str], meter: str, device: str, tdp_w: float | None, json_output: bool) -> int:
+    from energybench.app.measure import measure_command
+
+    if not argv:
+        raise UsageError("no command follows --; write: energybench measure -- python train.py")
+    code, window = measure_command(argv, meter=meter, device=device, tdp_w=tdp_w)
+    if json_output:
+        emit_json({"command": argv, "exit_code": code, **window.to_dict()})
+        return code
+    for name, value in window.domains.items():
+        warn(f"energybench: {name}: {format_si(value.energy_j, 'J')} ± {format_si(value.uncertainty_j, 'J')}")
+    warn(
+        f"energybench: {window.kind}: {format_si(window.energy_j, 'J')} ± {format_si(window.uncertainty_j, 'J')} in "
+        f"{format_si(window.time_s, 's')}, mean {format_si(window.power_w, 'W')}"
+    )
+    return code
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(measure)

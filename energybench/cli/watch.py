@@ -1,0 +1,37 @@
+"""``energybench watch``: the running energy of a command while it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from energybench.cli.console import warn
+from energybench.cli.options import Device, Meter, TdpW
+from energybench.errors import UsageError
+
+
+def watch(
+    context: typer.Context,
+    device: Device = "cpu",
+    meter: Meter = "auto",
+    tdp_w: TdpW = None,
+    every_s: Annotated[float, typer.Option("--every-s", help="Seconds between lines.", min=0.1)] = 5.0,
+) -> int:
+    """Run a command and print its running energy and mean power to standard error; its exit code is passed on.
+
+    Today it prints energy, rate and mean power; measured beside estimated while training comes later.
+
+    Example: energybench watch --every-s 10 -- python train.py
+    """
+    wrapped: list[str] | None = context.obj
+    if not wrapped:
+        raise UsageError("no command follows --; write: energybench watch -- python train.py")
+    from energybench.app.watch import watch_command
+
+    return watch_command(wrapped, meter=meter, device=device, tdp_w=tdp_w, every_s=every_s, report=warn)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(watch)

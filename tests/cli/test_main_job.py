@@ -1,0 +1,128 @@
+"""The main job through the command line: calibrate a virtual device, fit, estimate, compare, report."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from energybench.cli.main import run
+
+
+def test_planted_coefficients_lie_in_their_intervals(cli: Any, simulated_run: Path, scenario_path: Path) -> None:
+    planted = tomllib.loads(scenario_path.read_text(encoding="utf-8"))["planted"]
+    outcome = cli("fit", simulated_run, "--json")
+    assert outcome.code == 0, outcome.err
+    data = outcome.json
+    assert data["equation"] == "physical"
+    assert data["kind"] == "simulated"
+    for name, truth in planted.items():
+        parameter = data["params"][name]
+        assert parameter["low"] <= truth <= parameter["high"], (name, parameter, truth)
+        assert parameter["verdict"].startswith("identified"), (name, parameter)
+        assert abs(parameter["value"] / truth - 1) < 0.1
+        assert parameter["unit"]
+        assert parameter["bse"] > 0
+    assert data["validation"]
+
+
+def test_no_dry_run_is_measured(cli: Any, simulated_run: Path) -> None:
+    for line in (simulated_run / "records.jsonl").read_text(encoding="utf-8").splitlines():
+        assert json.loads(line)["kind"] == "simulated"
+    profile = cli("profile", "show", simulated_run / "profile.json", "--json").json
+    assert profile["kind"] == "simulated"
+    shown = cli("profile", "show", simulated_run / "profile.json")
+    assert "SIMULATED" in shown.out
+
+
+def test_estimate_has_its_fixed_keys_and_kind(cli: Any, simulated_run: Path, model_module: str) -> None:
+    outcome = cli(
+        "estimate", f"{model_module}:cnn", "--input", "1x3x32x32", "--profile", simulated_run / "profile.json", "--json"
+    )
+    assert outcome.code == 0, outcome.err
+    data = outcome.json
+    assert data["energy_j"] > 0
+    assert data["interval"]["low_j"] <= data["energy_j"] <= data["interval"]["high_j"]
+    assert data["interval"]["level"] == 0.9
+    assert data["time_kind"] == "predicted"
+    assert data["kind"] == "simulated"
+    assert isinstance(data["extrapolated"], bool)
+    timed = cli(
+        "estimate",
+        f"{model_module}:cnn",
+        "--input",
+        "1x3x32x32",
+        "--profile",
+        simulated_run / "profile.json",
+        "--time-s",
+        "0.01",
+        "--json",
+    ).json
+    assert timed["time_kind"] == "measured"
+    assert timed["time_s"] == 0.01
+    text = cli("estimate", f"{model_module}:cnn", "--input", "1x3x32x32", "--profile", simulated_run / "profile.json")
+    assert "SIMULATED" in text.out
+
+
+def test_compare_has_its_fixed_keys_and_limit(cli: Any, simulated_run: Path) -> None:
+    profile = simulated_run / "profile.json"
+    data = cli("compare", simulated_run, "--profile", profile, "--json").json
+    assert {"rows", "median_ape", "null_models"} <= set(data)
+    assert data["kind"] == "simulated"
+    assert 0 <= data["median_ape"] < 0.1
+    assert data["median_ape"] < min(v for v in data["null_models"].values() if v is not None)
+    assert cli("compare", simulated_run, "--profile", profile, "--fail-above", "50%").code == 0
+    assert cli("compare", simulated_run, "--profile", profile, "--fail-above", "0.0001%").code == 1
+
+
+def test_replay_agrees_and_finds_a_changed_record(cli: Any, simulated_run: Path, tmp_path: Path) -> None:
+    assert cli("replay", simulated_run).code == 0
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in simulated_run.iterdir():
+        if path.is_file():
+            (copy / path.name).write_bytes(path.read_bytes())
+    lines = (copy / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    row = json.loads(lines[4])
+    row["energy_j"] *= 1.001
+    lines[4] = json.dumps(row)
+    (copy / "records.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    outcome = cli("replay", copy, "--json")
+    assert outcome.code == 4
+    assert len(outcome.json["differences"]) == 1
+
+
+def test_report_is_written_and_says_simulated(cli: Any, simulated_run: Path, tmp_path: Path) -> None:
+    outcome = cli("report", simulated_run, "--out", tmp_path / "report.html")
+    assert outcome.code == 0, outcome.err
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "simulated" in page.lower()
+
+
+def test_compare_runs_of_two_seeds_shows_no_difference(
+    cli: Any, simulated_run: Path, scenario_path: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    assert run(["calibrate", "--meter", f"simulated:{scenario_path}", "--out", str(other), "--seed", "4"]) == 0
+    data = cli("compare-runs", simulated_run, other, "--json").json
+    assert data["kind"] == "simulated"
+    assert abs(data["change"]) < 0.02
+    assert "%" in data["verdict"]
+
+
+def test_profile_commands(cli: Any, simulated_run: Path) -> None:
+    profile = simulated_run / "profile.json"
+    assert cli("profile", "validate", profile).code == 0
+    rows = cli("profile", "diff", profile, profile, "--json").json["rows"]
+    assert {row["name"] for row in rows} >= {"mac_fp32_j", "static_power_w"}
+    assert cli("profile", "list").code == 0
+
+
+@pytest.mark.parametrize("equation", ["cnn", "cnn-literal", "cnn-total-flops", "rnn", "transformer", "mean-power"])
+def test_every_equation_can_be_fitted_from_the_command_line(cli: Any, simulated_run: Path, equation: str) -> None:
+    outcome = cli("fit", simulated_run, "--equation", equation, "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["equation"] == equation
