@@ -34,15 +34,15 @@ class NullModel:
     fixed: float | None = None
 
     def fit(self, table: FeatureTable, energy_j: FloatArray) -> float | None:
-        """The coefficient with the smallest mean relative error bias, mean(E / x); None where no row has x > 0.
+        """The coefficient, median(E / x); None where no row has x > 0.
 
-        It is the fixed point of least squares on relative error with weights from fitted values, for one column.
+        The median is what a null model can do best against a median error; a mean of ratios would make a straw man.
         """
         if self.fixed is not None:
             return self.fixed
         x = self.feature(table)
         usable = np.isfinite(x) & (x > 0)
-        return float(np.mean(energy_j[usable] / x[usable])) if usable.any() else None
+        return float(np.median(energy_j[usable] / x[usable])) if usable.any() else None
 
     def predict(self, table: FeatureTable, coefficient: float | None) -> FloatArray:
         """Energies in joules, shape (n,); NaN where the model cannot say."""

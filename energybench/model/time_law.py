@@ -18,6 +18,16 @@ from energybench.model.features import MAC_COLUMNS, FeatureTable, FloatArray
 from energybench.units import Second
 
 
+def soft_maximum(a: FloatArray, b: FloatArray, sharpness: float | None) -> FloatArray:
+    """(aᵖ + bᵖ)^(1/p) of non-negative (n,) arrays, p = `sharpness`; the plain maximum for None."""
+    high = np.maximum(a, b)
+    if sharpness is not None:
+        # scaled by the larger side, so that the powers can neither overflow nor vanish
+        ratio = np.minimum(a, b) / np.where(high > 0, high, 1.0)
+        high = high * (1.0 + ratio**sharpness) ** (1.0 / sharpness)
+    return np.asarray(high, dtype=np.float64)
+
+
 @dataclass(frozen=True)
 class TimeLaw:
     """Seconds per unit of work.
@@ -45,13 +55,7 @@ class TimeLaw:
         for dtype, mac_s in self.mac_s.items():
             compute = compute + table.column(MAC_COLUMNS[dtype]) * mac_s
         memory = table.column("bytes") * self.byte_s
-        roof = np.maximum(compute, memory)
-        if self.sharpness is not None:
-            # scaled by the larger side so that the powers cannot underflow
-            safe = np.where(roof > 0, roof, 1.0)
-            low = np.minimum(compute, memory) / safe
-            roof = roof * (1.0 + low**self.sharpness) ** (1.0 / self.sharpness)
-        return np.asarray(roof + table.column("launches") * self.launch_s, dtype=np.float64)
+        return soft_maximum(compute, memory, self.sharpness) + table.column("launches") * self.launch_s
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""

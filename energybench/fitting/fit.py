@@ -1,0 +1,303 @@
+"""`fit_records`: from a records frame to coefficients with verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from energybench.design.collinearity import condition_number, vif
+from energybench.errors import FitError
+from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
+from energybench.fitting.least_squares import RelativeLeastSquares
+from energybench.fitting.result import PIPELINE_CHECK, FitResult, Misfit
+from energybench.fitting.time_fit import fit_time_law
+from energybench.fitting.validation import Sample, Validation, validate
+from energybench.fitting.verdict import VIF_LIMIT, Finding, judge
+from energybench.model.catalogue import equation_for, equation_of_columns
+from energybench.model.equation import Equation
+from energybench.model.features import FloatArray
+from energybench.model.null_models import NULL_MODELS
+from energybench.model.observations import Observations, Target
+from energybench.records.vocabulary import FAMILIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+#: Misfit: residual over measurement error, as a variance ratio, and the chance of it under a right equation.
+_MISFIT_VARIANCE_RATIO: Final = 2.0
+_MISFIT_P: Final = 1e-3
+_WORST_SHOWN: Final = 3
+
+
+def fit_records(
+    records: pd.DataFrame,
+    equation: str | Equation | Sequence[str] = "physical",
+    *,
+    target: Target = "gross",
+    families: Sequence[str] | None = None,
+    by_kernel_class: bool = False,
+    level: float = 0.95,
+    validation: bool = True,
+    seed: int = 0,
+) -> FitResult:
+    """Fit an equation's coefficients to records.
+
+    Rows of split ``fit`` and ``idle`` are fitted, ``heldout`` rows are only scored, invalid windows are left out.
+    Weights make every row count by its relative error; coefficients that physics bounds are not negative.
+
+    Args:
+        records: one row per window, as `load_records` gives it.
+        equation: a name, an `Equation`, or the count columns that get one coefficient each.
+        target: `gross` energy, or `net` of idle power × duration.
+        families: only rows of these families (idle rows stay); all by default.
+        by_kernel_class: `physical` with a MAC coefficient per kernel class.
+        level: of the intervals.
+        validation: score the fit on rows left out, beside the null models.
+        seed: of random splits.
+
+    Raises:
+        RecordError: rows that cannot be measurements, or are there twice.
+        FitError: mixed kinds, devices, meters or traffic bases, nothing to fit, or an equation that cannot be fitted.
+    """
+    if not 0 < level < 1:
+        raise FitError(f"level {level!r} is not between 0 and 1; use 0.95 for 95 % intervals")
+    everything = _of_families(Observations.from_frame(records, target=target), families)
+    held = everything.labels["split"] == "heldout"
+    if held.all():
+        raise FitError("every row is held out, and held-out rows never enter a fit; add rows of split 'fit'")
+    rows = everything.take(~held)
+    chosen = _equation(equation, rows, by_kernel_class=by_kernel_class)
+    design = chosen.features(rows.table)
+    if not design.kept.any():
+        raise FitError(
+            f"no row has work that equation {chosen.name} prices; fit another equation or add workloads for it"
+        )
+    sample = Sample(rows.take(design.kept), design.X)
+    if bool(sample.rows.idle.all()):
+        raise FitError("only idle windows are left to fit; add rows with work")
+    if (sample.rows.energy_j <= 0).any():
+        raise FitError("a target energy is not positive; use target='gross'")
+    estimator = RelativeLeastSquares(nonneg=chosen.nonneg).fit(sample.X, sample.rows.energy_j)
+    fitted = estimator.predict(sample.X)
+    root = np.sqrt(estimator.weights_)
+    weighted = sample.X * root[:, None]
+    names, clusters = np.unique(sample.rows.labels["workload"].astype(str), return_inverse=True)
+    covariance = cluster_covariance(weighted, (sample.rows.energy_j - fitted) * root, clusters)
+    inflation = vif(weighted)
+    inference = _infer(chosen, sample, estimator, covariance, inflation, weighted, level)
+    note = PIPELINE_CHECK if rows.kind == "modelled" else ""
+    held_sample = _heldout_sample(chosen, everything.take(held))
+    scored: Validation | None = None
+    if validation:
+        scored = validate(sample, chosen.nonneg, fitted, heldout=held_sample, seed=seed, note=note)
+    work = sample.rows.take(~sample.rows.idle)
+    return FitResult(
+        equation=chosen,
+        params=dict(zip(chosen.names, map(float, estimator.coef_), strict=True)),
+        units=chosen.units,
+        bse=inference.bse,
+        dof=inference.dof,
+        limits=inference.limits,
+        findings=inference.findings,
+        covariance=covariance.matrix,
+        vif={n: float(v) if np.isfinite(v) else None for n, v in zip(chosen.names, inflation, strict=True)},
+        condition_number=condition_number(weighted),
+        rows=sample.rows,
+        X=sample.X,
+        fittedvalues=fitted,
+        spread_rel=_spread(scored, sample, fitted, clusters),
+        n_workloads=len(names),
+        converged=estimator.converged_,
+        misfit=_misfit(sample, fitted, clusters, names),
+        validation=scored,
+        time_law=fit_time_law(rows.table),
+        null_models={name: model.fit(work.table, work.energy_j) for name, model in NULL_MODELS.items()},
+        level=level,
+        notes=_notes(chosen, rows, design.dropped, estimator, inflation, note, held_sample, int(held.sum())),
+    )
+
+
+def _of_families(rows: Observations, families: Sequence[str] | None) -> Observations:
+    if families is None:
+        return rows
+    unknown = sorted(set(families) - set(FAMILIES))
+    if unknown:
+        raise FitError(f"no family is called {', '.join(unknown)}; use some of {', '.join(FAMILIES)}")
+    kept = np.isin(rows.labels["family"], list(families)) | rows.idle
+    if not (kept & ~rows.idle).any():
+        raise FitError(f"no row is of the families {', '.join(families)}; the records have none of their workloads")
+    return rows.take(kept)
+
+
+def _equation(equation: str | Equation | Sequence[str], rows: Observations, *, by_kernel_class: bool) -> Equation:
+    if isinstance(equation, Equation):
+        return equation
+    if isinstance(equation, str):
+        return equation_for(equation, rows.table, by_kernel_class=by_kernel_class)
+    return equation_of_columns(equation)
+
+
+def _heldout_sample(equation: Equation, rows: Observations) -> Sample | None:
+    if len(rows) == 0:
+        return None
+    design = equation.features(rows.table)
+    return Sample(rows.take(design.kept), design.X) if design.kept.any() else None
+
+
+class _Inference:
+    """Standard errors, limits and verdicts of all coefficients."""
+
+    def __init__(self) -> None:
+        self.bse: dict[str, float | None] = {}
+        self.dof: dict[str, float | None] = {}
+        self.limits: dict[str, float | None] = {}
+        self.findings: dict[str, Finding] = {}
+
+
+def _infer(
+    equation: Equation,
+    sample: Sample,
+    estimator: RelativeLeastSquares,
+    covariance: ClusterCovariance,
+    inflation: FloatArray,
+    weighted: FloatArray,
+    level: float,
+) -> _Inference:
+    from scipy.stats import t
+
+    result = _Inference()
+    empty = ~(sample.X != 0).any(axis=0)
+    free = _unbounded(sample, estimator) if estimator.at_bound_.any() else estimator.coef_
+    for j, term in enumerate(equation.terms):
+        known = bool(covariance.estimable[j])
+        se = float(np.sqrt(max(covariance.matrix[j, j], 0.0))) if known else None
+        dof = float(covariance.dof[j]) if known else None
+        clamped = bool(estimator.at_bound_[j])
+        limit = half = None
+        negative = False
+        if se is not None and dof is not None:
+            if clamped:
+                # from the bound, not from the negative optimum: a limit below the truth would be worse than a wide one
+                limit = float(t.ppf(level, dof)) * se
+                negative = float(free[j]) < -float(t.ppf(0.5 + level / 2, dof)) * se
+            else:
+                half = float(t.ppf(0.5 + level / 2, dof)) * se
+        result.bse[term.name] = None if clamped else se
+        result.dof[term.name] = dof
+        result.limits[term.name] = limit
+        result.findings[term.name] = judge(
+            term,
+            value=float(estimator.coef_[j]),
+            half_width=half,
+            at_bound=clamped,
+            empty=bool(empty[j]),
+            alone=bool(covariance.alone[j]),
+            significantly_negative=negative,
+            vif=float(inflation[j]),
+            partners=_partners(weighted, j, equation.names) if inflation[j] > VIF_LIMIT else (),
+        )
+    return result
+
+
+def _unbounded(sample: Sample, estimator: RelativeLeastSquares) -> FloatArray:
+    """What the clamped coefficients would be without their bounds, at the final weights."""
+    free = RelativeLeastSquares(nonneg=False, relative=False)
+    return free.fit(sample.X, sample.rows.energy_j, estimator.weights_).coef_
+
+
+def _partners(weighted: FloatArray, j: int, names: Sequence[str]) -> tuple[str, ...]:
+    """Columns that go along with column j: cosine above 0.9 alone, or else those that most of it is made of."""
+    norm = np.linalg.norm(weighted, axis=0)
+    if norm[j] == 0:
+        return ()
+    present = [i for i in range(len(names)) if i != j and norm[i] > 0]
+    Z = weighted / np.where(norm > 0, norm, 1.0)
+    close = [names[i] for i in present if float(Z[:, i] @ Z[:, j]) > 0.9]
+    if close or not present:
+        return tuple(close)
+    share = np.linalg.lstsq(Z[:, present], Z[:, j], rcond=None)[0]
+    return tuple(names[i] for i, s in zip(present, share, strict=True) if abs(s) > 0.3)
+
+
+def _spread(scored: Validation | None, sample: Sample, fitted: FloatArray, clusters: NDArray[np.intp]) -> float | None:
+    """Relative standard deviation of one unseen workload about its prediction.
+
+    From workloads left out where the fit was validated; else from residuals, corrected for the coefficients fitted.
+    """
+    if scored is not None and scored.leave_one_out is not None:
+        errors = np.array(list(scored.leave_one_out.by_group.values()))
+        if errors.size >= 2:
+            return float(np.sqrt(np.mean(errors**2)))
+    work = ~sample.rows.idle
+    relative = (sample.rows.energy_j / np.where(fitted > 0, fitted, np.nan) - 1)[work]
+    left = int(work.sum()) - int((sample.X != 0).any(axis=0).sum())
+    if left <= 0:
+        return None
+    return float(np.sqrt(np.nansum(relative**2) / left))
+
+
+def _misfit(sample: Sample, fitted: FloatArray, clusters: NDArray[np.intp], names: NDArray[np.str_]) -> Misfit | None:
+    from scipy.stats import chi2
+
+    relative = sample.rows.energy_j / np.where(fitted > 0, fitted, np.nan) - 1
+    relative = np.where(np.isfinite(relative), relative, 1.0)
+    count = np.bincount(clusters)
+    mean = np.bincount(clusters, relative) / count
+    within = np.bincount(clusters, (relative - mean[clusters]) ** 2)
+    spare = int(np.sum(count - 1))
+    pooled = float(np.sum(within) / spare) if spare > 0 else np.nan
+    window = sample.rows.uncertainty_rel**2
+    known = np.isfinite(window)
+    stated = np.bincount(clusters, np.where(known, window, 0.0)) / np.maximum(np.bincount(clusters, known), 1)
+    # the larger of what a window states and what repeats show, so that neither hides the other
+    variance = np.fmax(np.where(stated > 0, stated, np.nan), pooled) / count
+    usable = np.isfinite(variance) & (variance > 0)
+    left = int(usable.sum()) - int((sample.X != 0).any(axis=0).sum())
+    if left <= 0:
+        return None
+    square = float(np.sum(mean[usable] ** 2 / variance[usable]))
+    p_value = float(chi2.sf(square, left))
+    signed = np.bincount(clusters, fitted / sample.rows.energy_j - 1) / count
+    order = np.argsort(-np.abs(mean))[:_WORST_SHOWN]
+    return Misfit(
+        float(np.sqrt(square / left)),
+        p_value,
+        square / left > _MISFIT_VARIANCE_RATIO and p_value < _MISFIT_P,
+        {str(names[i]): float(signed[i]) for i in order},
+    )
+
+
+def _notes(
+    equation: Equation,
+    rows: Observations,
+    dropped: dict[str, int] | object,
+    estimator: RelativeLeastSquares,
+    inflation: FloatArray,
+    note: str,
+    held: Sample | None,
+    n_held: int,
+) -> tuple[str, ...]:
+    notes: list[str] = []
+    if note:
+        notes.append(f"{note}: modelled energy is power × time, so a fit of it proves nothing about accuracy")
+    elif rows.kind != "measured":
+        notes.append(f"{rows.kind} energy, not measured")
+    notes += [f"{n} rows left out: {why}" for why, n in rows.left_out.items()]
+    if isinstance(dropped, dict):
+        notes += [f"{n} rows left out: {why}" for why, n in dropped.items()]
+    if n_held and held is None:
+        notes.append(f"{n_held} held-out rows could not be scored: the equation prices none of their work")
+    if len(rows.sources) > 1:
+        notes.append(f"rows of {len(rows.sources)} environments are pooled")
+    if not estimator.converged_:
+        notes.append(f"weights had not settled after {estimator.n_iter_} rounds")
+    if equation.collinear_on_purpose:
+        worst = float(np.nanmax(inflation))
+        notes.append(
+            f"FLOPs = 2·MACs + the rest: MACs and total FLOPs are near multiples of each other where M varies little "
+            f"(largest VIF {worst:.3g}), so α and γ cannot be told apart [D34]"
+        )
+    return tuple(notes)

@@ -1,0 +1,223 @@
+"""`FitResult`: coefficients, how well each is known, and what the fit is worth on rows it has not seen."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from energybench.errors import FitError
+from energybench.fitting.validation import Validation
+from energybench.fitting.verdict import Finding, Verdict
+from energybench.model.equation import Equation
+from energybench.model.features import FeatureTable, FloatArray
+from energybench.model.observations import Observations
+from energybench.model.time_law import TimeLaw
+from energybench.records.vocabulary import Kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What stands on everything that was fitted to modelled energy.
+PIPELINE_CHECK = "pipeline check, not energy"
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Whether rows miss the fit by more than their measurement explains.
+
+    `ratio`      root mean square over workloads of (mean relative residual / its measurement uncertainty); 1 is perfect
+    `p_value`    chance of a ratio as large were the equation right
+    `present`    ratio above √2 and p below 0.001
+    `worst`      workloads that miss most -> mean of (fitted − recorded) / recorded
+    """
+
+    ratio: float
+    p_value: float
+    present: bool
+    worst: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready mapping."""
+        return {"ratio": self.ratio, "p_value": self.p_value, "present": self.present, "worst": dict(self.worst)}
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The outcome of `fit_records`.
+
+    `params`             coefficient -> value, in `units`
+    `bse`                standard errors, clustered by workload; None where there is none (clamped, or not estimable)
+    `limits`             upper limit of each clamped coefficient at `level`, None for the others
+    `covariance`         (k, k), clamped coefficients included as if free
+    `dof`                degrees of freedom of each standard error (Satterthwaite)
+    `spread_rel`         relative standard deviation of a prediction for an unseen workload, coefficients apart
+    `resid`              recorded − fitted energy in joules, (n,); `resid_rel` the same over the recorded
+    `misfit`             None where neither repeats nor window uncertainties say how well the rows were measured
+    `notes`              what was left out and what to keep in mind
+    """
+
+    equation: Equation
+    params: Mapping[str, float]
+    units: Mapping[str, str]
+    bse: Mapping[str, float | None]
+    dof: Mapping[str, float | None]
+    limits: Mapping[str, float | None]
+    findings: Mapping[str, Finding]
+    covariance: FloatArray
+    vif: Mapping[str, float | None]
+    condition_number: float
+    rows: Observations
+    X: FloatArray
+    fittedvalues: FloatArray
+    spread_rel: float | None
+    n_workloads: int
+    converged: bool
+    misfit: Misfit | None
+    validation: Validation | None
+    time_law: TimeLaw | None
+    null_models: Mapping[str, float | None]
+    level: float
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def kind(self) -> Kind:
+        """Where the joules behind the fit come from."""
+        return self.rows.kind
+
+    @property
+    def target(self) -> str:
+        """`gross`, or `net` of idle."""
+        return self.rows.target
+
+    @property
+    def nobs(self) -> int:
+        """Rows fitted."""
+        return len(self.rows)
+
+    @property
+    def resid(self) -> FloatArray:
+        return self.rows.energy_j - self.fittedvalues
+
+    @property
+    def resid_rel(self) -> FloatArray:
+        return self.resid / self.rows.energy_j
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Coefficient -> identified, weak, not identified, or model misfit."""
+        return {name: finding.verdict for name, finding in self.findings.items()}
+
+    @property
+    def advice(self) -> dict[str, str]:
+        """Coefficient -> the verdict's reason and the workloads to add."""
+        return {name: str(finding) for name, finding in self.findings.items()}
+
+    def conf_int(self, level: float | None = None) -> dict[str, tuple[float | None, float | None]]:
+        """Two-sided intervals (Student's t); (0, one-sided limit) for a clamped coefficient, None where there is none.
+
+        An interval does not reach below 0 where physics forbids it.
+        """
+        level = self.level if level is None else level
+        if not 0 < level < 1:
+            raise FitError(f"level {level!r} is not between 0 and 1; use 0.95 for a 95 % interval")
+        from scipy.stats import t
+
+        result: dict[str, tuple[float | None, float | None]] = {}
+        for term in self.equation.terms:
+            name = term.name
+            se, dof = self.bse[name], self.dof[name]
+            if se is not None and dof is not None:
+                half = float(t.ppf(0.5 + level / 2, dof)) * se
+                low = self.params[name] - half
+                result[name] = (max(low, 0.0) if term.nonneg else low, self.params[name] + half)
+            elif (limit := self._limit(name, level)) is not None:
+                result[name] = (0.0, limit)
+            else:
+                result[name] = (None, None)
+        return result
+
+    def _limit(self, name: str, level: float) -> float | None:
+        """One-sided upper limit of a clamped coefficient, scaled from the stored one to another level."""
+        stored, dof = self.limits[name], self.dof[name]
+        if stored is None or dof is None or level == self.level:
+            return stored
+        from scipy.stats import t
+
+        return stored * float(t.ppf(level, dof)) / float(t.ppf(self.level, dof))
+
+    def predict(self, table: FeatureTable) -> FloatArray:
+        """Energies in joules of the rows that the equation describes, NaN for the others, shape (n,)."""
+        design = self.equation.features(table)
+        result = np.full(len(table), np.nan)
+        result[design.kept] = design.X @ np.array([self.params[n] for n in design.names])
+        return result
+
+    def to_frame(self) -> pd.DataFrame:
+        """Row by row: labels, recorded and fitted energy, signed relative error (fitted − recorded) / recorded."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                **self.rows.labels,
+                "kind": self.kind,
+                "recorded_energy_j": self.rows.energy_j,
+                "fitted_energy_j": self.fittedvalues,
+                "error_rel": -self.resid_rel,
+                "time_s": self.rows.time_s,
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready mapping: the payload of ``fit --json``."""
+        intervals = self.conf_int()
+        return {
+            "equation": self.equation.name,
+            "kind": self.kind,
+            "target": self.target,
+            "traffic_basis": self.rows.traffic_basis,
+            "device": self.rows.device,
+            "meter": self.rows.meter,
+            "level": self.level,
+            "params": {
+                name: {
+                    "value": self.params[name],
+                    "unit": self.units[name],
+                    "bse": self.bse[name],
+                    "low": intervals[name][0],
+                    "high": intervals[name][1],
+                    "verdict": finding.verdict,
+                    "advice": str(finding),
+                    "vif": self.vif[name],
+                }
+                for name, finding in self.findings.items()
+            },
+            "nobs": self.nobs,
+            "n_workloads": self.n_workloads,
+            "condition_number": _finite(self.condition_number),
+            "spread_rel": self.spread_rel,
+            "misfit": None if self.misfit is None else self.misfit.to_dict(),
+            "validation": None if self.validation is None else self.validation.to_dict(),
+            "null_models": dict(self.null_models),
+            "time_law": None if self.time_law is None else self.time_law.to_dict(),
+            "notes": list(self.notes),
+        }
+
+    def summary(self) -> str:
+        """The result as text: coefficients, verdicts, diagnostics, errors beside the null models."""
+        from energybench.fitting.summary import summary_text
+
+        return summary_text(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.summary())}</pre>"
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,272 @@
+"""What a fit is worth on rows it has not seen, always beside the null models on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from energybench.fitting.least_squares import RelativeLeastSquares
+from energybench.model.features import BoolArray, FloatArray
+from energybench.model.null_models import NULL_MODELS
+from energybench.model.observations import LabelArray, Observations
+from energybench.model.scores import Score, score
+
+#: Leave-one-out refits once per group up to this many groups; beyond, groups are left out several at a time.
+MAX_FOLDS: Final = 40
+#: Folds where there are many rows, each refit being slow.
+MAX_FOLDS_MANY_ROWS: Final = 10
+MANY_ROWS: Final = 20_000
+RANDOM_FOLDS: Final = 5
+
+#: Operator rows that belong to a family's networks: leaving the family out drops them too.
+FAMILY_KERNEL_CLASSES: Final[Mapping[str, frozenset[str]]] = {
+    "cnn": frozenset({"conv", "depthwise", "pool"}),
+    "rnn": frozenset({"rnn"}),
+    "transformer": frozenset({"attention"}),
+}
+
+
+@dataclass(frozen=True)
+class SplitScore:
+    """One way of leaving rows out.
+
+    `unit`            what a group is: ``network``, ``workload``, ``family`` or ``row``
+    `median_ape`      median over groups of each group's median absolute percentage error, a fraction
+    `by_group`        that median for each group
+    `pooled`          the same errors with every row alike
+    `null_models`     the two, for each null model, on the same rows
+    `folds`           refits made; fewer than groups where groups were left out several at a time
+    `not_predictable` rows with work that no training row had, such as an element type
+    """
+
+    name: str
+    unit: str
+    median_ape: float | None
+    by_group: Mapping[str, float]
+    pooled: Score
+    null_models: Mapping[str, tuple[float | None, Score]]
+    folds: int
+    not_predictable: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready mapping."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "median_ape": self.median_ape,
+            "by_group": dict(self.by_group),
+            "pooled": self.pooled.to_dict(),
+            "null_models": {
+                name: {"median_ape": median, "pooled": pooled.to_dict()}
+                for name, (median, pooled) in self.null_models.items()
+            },
+            "folds": self.folds,
+            "not_predictable": self.not_predictable,
+        }
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All splits of one fit. `headline` is None for kinds whose accuracy proves nothing.
+
+    `leave_one_family_out`  one plain score per family, with its null models
+    `heldout`               rows that the records keep apart from fitting; None where there are none
+    """
+
+    headline: Mapping[str, Any] | None
+    leave_one_out: SplitScore | None
+    leave_one_family_out: Mapping[str, SplitScore]
+    random_split: SplitScore | None
+    heldout: SplitScore | None
+    in_sample: Score
+    note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready mapping."""
+        return {
+            "headline": None if self.headline is None else dict(self.headline),
+            "leave_one_out": None if self.leave_one_out is None else self.leave_one_out.to_dict(),
+            "leave_one_family_out": {k: v.to_dict() for k, v in self.leave_one_family_out.items()},
+            "random_split": None if self.random_split is None else self.random_split.to_dict(),
+            "heldout": None if self.heldout is None else self.heldout.to_dict(),
+            "in_sample": self.in_sample.to_dict(),
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows that the equation describes: observations and their design matrix (n, k)."""
+
+    rows: Observations
+    X: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, rows: BoolArray) -> Sample:
+        """The rows that a mask names."""
+        return Sample(self.rows.take(rows), self.X[rows])
+
+    def labels(self) -> list[str]:
+        """How each row is named."""
+        return [self.rows.row_label(i) for i in range(len(self))]
+
+
+def _predict(train: Sample, test: Sample, nonneg: Sequence[bool]) -> tuple[FloatArray, FloatArray]:
+    """Predictions of the equation (m,) and of the null models (m, null models), all from the training rows alone."""
+    estimator = RelativeLeastSquares(nonneg=nonneg).fit(train.X, train.rows.energy_j)
+    predicted = estimator.predict(test.X)
+    unseen = ~(train.X != 0).any(axis=0)
+    predicted[(test.X[:, unseen] != 0).any(axis=1)] = np.nan
+    return predicted, _null_predictions(train.rows, test.rows)
+
+
+def _null_predictions(train: Observations, test: Observations) -> FloatArray:
+    work = train.take(~train.idle)
+    columns = []
+    for model in NULL_MODELS.values():
+        values = model.predict(test.table, model.fit(work.table, work.energy_j))
+        if model.fixed is not None and test.target == "net":
+            values = values - test.table.column("idle_power_w") * test.time_s
+        columns.append(values)
+    return np.stack(columns, axis=1)
+
+
+def _summarise(
+    name: str, unit: str, test: Sample, groups: LabelArray, errors: FloatArray, null_errors: FloatArray, folds: int
+) -> SplitScore:
+    labels = test.labels()
+    by_group = _medians(errors, groups)
+    nulls = {}
+    for j, null_name in enumerate(NULL_MODELS):
+        medians = _medians(null_errors[:, j], groups)
+        nulls[null_name] = (
+            float(np.median(list(medians.values()))) if medians else None,
+            score(null_errors[:, j], labels),
+        )
+    return SplitScore(
+        name,
+        unit,
+        float(np.median(list(by_group.values()))) if by_group else None,
+        by_group,
+        score(errors, labels),
+        nulls,
+        folds,
+        int(np.isnan(errors).sum()),
+    )
+
+
+def _medians(errors: FloatArray, groups: LabelArray) -> dict[str, float]:
+    result = {}
+    for group in sorted({str(g) for g in groups}):
+        values = np.abs(errors[groups == group])
+        values = values[np.isfinite(values)]
+        if values.size:
+            result[group] = float(np.median(values))
+    return result
+
+
+def _leave_out(
+    name: str, unit: str, sample: Sample, groups: LabelArray, folds: Sequence[set[str]], nonneg: Sequence[bool]
+) -> SplitScore | None:
+    """Refit without each fold's groups and score the rows in them; rows whose group is None always train."""
+    scored = np.array([g is not None for g in groups], dtype=np.bool_) & ~sample.rows.idle
+    errors = np.full(len(sample), np.nan)
+    null_errors = np.full((len(sample), len(NULL_MODELS)), np.nan)
+    done = 0
+    for fold in folds:
+        inside = scored & np.array([g in fold for g in groups], dtype=np.bool_)
+        train, test = sample.take(~inside), sample.take(inside)
+        if len(train) == 0 or len(test) == 0 or not train.X.any() or bool(train.rows.idle.all()):
+            continue
+        predicted, nulls = _predict(train, test, nonneg)
+        recorded = test.rows.energy_j
+        errors[inside] = predicted / recorded - 1
+        null_errors[inside] = nulls / recorded[:, None] - 1
+        done += 1
+    if not done:
+        return None
+    return _summarise(name, unit, sample.take(scored), groups[scored], errors[scored], null_errors[scored], done)
+
+
+def _folds(names: Sequence[str], most: int, rng: np.random.Generator) -> list[set[str]]:
+    if len(names) <= most:
+        return [{name} for name in names]
+    shuffled = [names[i] for i in rng.permutation(len(names))]
+    return [set(shuffled[i::most]) for i in range(most)]
+
+
+def validate(
+    sample: Sample, nonneg: Sequence[bool], fitted_j: FloatArray, *, heldout: Sample | None, seed: int, note: str
+) -> Validation:
+    """All splits of the fitted rows, and the held-out rows beside them.
+
+    Args:
+        sample: the rows of the fit.
+        nonneg: one flag per coefficient.
+        fitted_j: fitted energies (n,), for the in-sample score.
+        heldout: rows that are never fitted.
+        seed: of the random split and of grouping many groups into folds.
+        note: not empty where accuracy proves nothing (modelled energy): then there is no headline.
+    """
+    rng = np.random.default_rng(seed)
+    work = ~sample.rows.idle
+    networks = sample.rows.labels["network"]
+    named = sorted({str(g) for g in networks[work] if g is not None})
+    unit, groups = ("network", networks) if len(named) >= 2 else ("workload", sample.rows.labels["workload"])
+    names = named if unit == "network" else sorted({str(g) for g in groups[work]})
+    most = MAX_FOLDS if len(sample) <= MANY_ROWS else MAX_FOLDS_MANY_ROWS
+    leave_one: SplitScore | None = None
+    if len(names) >= 2:
+        leave_one = _leave_out(f"leave-one-{unit}-out", unit, sample, groups, _folds(names, most, rng), nonneg)
+    families = {f: s for f in FAMILY_KERNEL_CLASSES if (s := _leave_family_out(f, sample, nonneg)) is not None}
+    random_split: SplitScore | None = None
+    if int(work.sum()) >= 2 * RANDOM_FOLDS:
+        part = np.array([f"fold {i}" for i in rng.permutation(len(sample)) % RANDOM_FOLDS], dtype=object)
+        random_split = _leave_out("random split", "row", sample, part, [{n} for n in sorted(set(part))], nonneg)
+    held: SplitScore | None = None
+    if heldout is not None and len(heldout):
+        held = _score_heldout(sample, heldout, nonneg)
+    in_sample = score((fitted_j / sample.rows.energy_j - 1)[work], sample.take(work).labels())
+    return Validation(_headline(leave_one, note), leave_one, families, random_split, held, in_sample, note)
+
+
+def _leave_family_out(family: str, sample: Sample, nonneg: Sequence[bool]) -> SplitScore | None:
+    families, classes = sample.rows.labels["family"], sample.rows.labels["kernel_class"]
+    tested = (families == family) & ~sample.rows.idle
+    dropped = tested | np.isin(classes, list(FAMILY_KERNEL_CLASSES[family]))
+    train, test = sample.take(~dropped), sample.take(tested)
+    if len(test) == 0 or len(train) == 0 or not train.X.any() or bool(train.rows.idle.all()):
+        return None
+    predicted, nulls = _predict(train, test, nonneg)
+    return _score_predictions(f"leave-{family}-out", "family", test, test.rows.labels["family"], predicted, nulls)
+
+
+def _score_heldout(sample: Sample, heldout: Sample, nonneg: Sequence[bool]) -> SplitScore:
+    predicted, nulls = _predict(sample, heldout, nonneg)
+    networks, workloads = heldout.rows.labels["network"], heldout.rows.labels["workload"]
+    groups = np.array([w if n is None else n for n, w in zip(networks, workloads, strict=True)], dtype=object)
+    unit = "network" if any(n is not None for n in networks) else "workload"
+    return _score_predictions("held out", unit, heldout, groups, predicted, nulls)
+
+
+def _score_predictions(
+    name: str, unit: str, test: Sample, groups: LabelArray, predicted: FloatArray, nulls: FloatArray
+) -> SplitScore:
+    recorded = test.rows.energy_j
+    return _summarise(name, unit, test, groups, predicted / recorded - 1, nulls / recorded[:, None] - 1, 1)
+
+
+def _headline(split: SplitScore | None, note: str) -> dict[str, Any] | None:
+    if split is None or note:
+        return None
+    return {
+        "name": split.name,
+        "unit": split.unit,
+        "median_ape": split.median_ape,
+        "null_models": {name: median for name, (median, _) in split.null_models.items()},
+    }
