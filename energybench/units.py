@@ -48,6 +48,11 @@ def mw_to_w(power_mw: float) -> Watt:
     return power_mw / 1_000
 
 
+def uw_to_w(power_uw: float) -> Watt:
+    """Microwatts (RAPL power limits) to watts."""
+    return power_uw / 1_000_000
+
+
 def ns_to_s(duration_ns: Nanosecond) -> Second:
     """Nanoseconds to seconds."""
     return duration_ns / NS_PER_S

@@ -6,7 +6,7 @@ Importing this package loads no meter library, no torch and no pandas.
 from __future__ import annotations
 
 from energybench.meters.base import EnergyMeter, MeterInfo
-from energybench.meters.characterise import characterise
+from energybench.meters.characterise import characterise, nominal_update_period_s, update_noise_rel
 from energybench.meters.discovery import discover_meters, open_meter
 from energybench.meters.ticks import wait_for_update
 from energybench.meters.window import DomainEnergy, Window
@@ -18,6 +18,8 @@ __all__ = [
     "Window",
     "characterise",
     "discover_meters",
+    "nominal_update_period_s",
     "open_meter",
+    "update_noise_rel",
     "wait_for_update",
 ]

@@ -16,6 +16,7 @@ from energybench.units import Second, nj_to_j, ns_to_s
 
 #: A segment of idle must span some updates, or its power is mostly the rounding of one.
 _UPDATES_PER_SEGMENT: Final = 5
+IDLE_SEGMENT_S: Final[Second] = 0.2
 
 
 def nominal_update_period_s(meter: EnergyMeter) -> Second | None:
@@ -24,13 +25,24 @@ def nominal_update_period_s(meter: EnergyMeter) -> Second | None:
     return period_s
 
 
+def update_noise_rel(found: MeterCharacteristics, *, idle_segment_s: Second = IDLE_SEGMENT_S) -> float | None:
+    """Relative noise of one counter update, from the spread of the idle powers: each averages several updates.
+
+    An upper estimate, since an idle device is not perfectly steady. None where the characteristics lack a value.
+    """
+    if not (found.update_period_s and found.idle_power_w and found.idle_power_stdev_w is not None):
+        return None
+    segment_s = max(idle_segment_s, _UPDATES_PER_SEGMENT * found.update_period_s)
+    return found.idle_power_stdev_w / found.idle_power_w * math.sqrt(segment_s / found.update_period_s)
+
+
 def characterise(
     meter: EnergyMeter,
     *,
     latency_reads: int = 200,
     updates: int = 20,
     idle_segments: int = 10,
-    idle_segment_s: Second = 0.2,
+    idle_segment_s: Second = IDLE_SEGMENT_S,
     timeout_s: Second = 2.0,
 ) -> MeterCharacteristics:
     """Update period, resolution, read latency, idle power and its spread, found by polling. The device must be idle.

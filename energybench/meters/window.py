@@ -17,11 +17,14 @@ the age at an edge is at most the time between two polls, so ``T`` is replaced b
 own averaging is assumed to have covered the window. Rounding to steps of ``r`` at both edges adds
 ``σ_quantisation² = 2·r²/12``.
 
+Where one update carries the independent relative noise ``s`` (`update_noise_rel`), a window of W seconds averages
+``W/T`` of them: ``σ_noise² = s²·E²·T/W``.
+
 Not in this number, and stated apart: the gain of the sensor (`gain_uncertainty_j`, a systematic term common to all
-windows), and the noise and part-time sampling of a sensor, which only repeated windows can show.
+windows), and the part-time sampling of a sensor, which only repeated windows at other phases can show.
 
 A total sums the domains at the top that are `in_total`, never a parent and its child. Their edges share one moment,
-so edge terms (and gains) add linearly; quantisation adds in quadrature.
+so edge terms (and gains) add linearly; quantisation and noise add in quadrature.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ QUANTISATION_VARIANCE: Final = 2 / 12
 class DomainEnergy:
     """Energy of one domain over one window.
 
-    `uncertainty_j`       one standard deviation of quantisation and edges; None where it cannot be stated (the
+    `uncertainty_j`       one standard deviation of quantisation, edges and noise; None where it cannot be stated (the
                           update period is unknown, or no update fell into the window and no power bound exists)
     `gain_uncertainty_j`  the systematic part: gain_rel · energy_j
     `corrected`           a counter wrap was corrected
@@ -89,6 +92,7 @@ class Window:
         update_period_s: Second | None,
         aligned: bool = False,
         poll_interval_s: Second | None = None,
+        update_noise_rel: float = 0.0,
         between: Sequence[Reading] = (),
     ) -> Window:
         """The window between two readings of one meter.
@@ -102,6 +106,7 @@ class Window:
             aligned: Both edges were aligned to counter updates.
             poll_interval_s: Time between two polls while aligning; the age of an aligned edge. Unknown: the whole
                 update period is charged, as if the edges were not aligned.
+            update_noise_rel: Relative standard deviation of one counter update, as `characterise` sees it in idle.
             between: Readings taken on the way, which keep a wrapping counter unambiguous in a long window.
 
         Raises:
@@ -111,26 +116,32 @@ class Window:
         elapsed_ns = end.time_ns - begin.time_ns
         if elapsed_ns < 0:
             raise RecordError("a window ends before it begins; pass begin and end in the order they were taken")
-        for name, value in (("update_period_s", update_period_s), ("poll_interval_s", poll_interval_s)):
+        for name, value in (
+            ("update_period_s", update_period_s),
+            ("poll_interval_s", poll_interval_s),
+            ("update_noise_rel", update_noise_rel),
+        ):
             if value is not None and not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"{name}={value!r} is no duration; pass seconds, 0 or more")
+                raise UsageError(f"{name}={value!r} is not possible; pass a finite number, 0 or more")
+        time_s = ns_to_s(elapsed_ns)
+        noise_rel = update_noise_rel * math.sqrt((update_period_s or 0.0) / time_s) if time_s > 0 else 0.0
         edge_age_s = poll_interval_s if aligned and poll_interval_s is not None else update_period_s
         readings = (begin, *between, end)
         by_name: dict[str, DomainEnergy] = {}
-        total_j = gain_j = edge_j = quantisation_var = 0.0
+        total_j = gain_j = edge_j = random_var = 0.0
         known = True
         for domain in domains:
             energy_nj, corrected = _sum_of_deltas(domain, readings)
             energy_j, resolution_j = nj_to_j(energy_nj), nj_to_j(domain.resolution_nj)
-            power_w = _edge_power_w(domain, energy_j, resolution_j, ns_to_s(elapsed_ns), update_period_s)
+            power_w = _edge_power_w(domain, energy_j, resolution_j, time_s, update_period_s)
             one_edge_j = None
             if edge_age_s is not None and power_w is not None:
                 one_edge_j = math.sqrt(EDGE_VARIANCE) * power_w * edge_age_s
-            one_quantisation_var = QUANTISATION_VARIANCE * resolution_j**2
+            one_random_var = QUANTISATION_VARIANCE * resolution_j**2 + (noise_rel * energy_j) ** 2
             one_gain_j = domain.gain_rel * energy_j
             by_name[domain.name] = DomainEnergy(
                 energy_j=energy_j,
-                uncertainty_j=None if one_edge_j is None else math.sqrt(one_edge_j**2 + one_quantisation_var),
+                uncertainty_j=None if one_edge_j is None else math.sqrt(one_edge_j**2 + one_random_var),
                 gain_uncertainty_j=one_gain_j,
                 corrected=corrected,
                 in_total=is_in_total(domain),
@@ -138,7 +149,7 @@ class Window:
             if is_in_total(domain):
                 total_j += energy_j
                 gain_j += one_gain_j
-                quantisation_var += one_quantisation_var
+                random_var += one_random_var
                 known = known and one_edge_j is not None
                 edge_j += one_edge_j or 0.0
         return cls(
@@ -147,7 +158,7 @@ class Window:
             kind=kind,
             domains=MappingProxyType(by_name),
             energy_j=total_j,
-            uncertainty_j=math.sqrt(edge_j**2 + quantisation_var) if known else None,
+            uncertainty_j=math.sqrt(edge_j**2 + random_var) if known else None,
             gain_uncertainty_j=gain_j,
             update_period_s=update_period_s,
             aligned=aligned,
@@ -155,7 +166,12 @@ class Window:
 
     @classmethod
     def from_window_readings(
-        cls, recorded: WindowReadings, *, kind: Kind = "replayed", poll_interval_s: Second | None = None
+        cls,
+        recorded: WindowReadings,
+        *,
+        kind: Kind = "replayed",
+        poll_interval_s: Second | None = None,
+        update_noise_rel: float = 0.0,
     ) -> Window:
         """The window of a recorded counter pair. Raises as `from_readings`."""
         return cls.from_readings(
@@ -166,6 +182,7 @@ class Window:
             update_period_s=recorded.update_period_s,
             aligned=recorded.aligned,
             poll_interval_s=poll_interval_s,
+            update_noise_rel=update_noise_rel,
         )
 
     @property

@@ -8,9 +8,11 @@ look like one is noted by Alumet's ``CounterDiff``; the bound by power is what r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from energybench.errors import CounterWrapAmbiguous, RecordError
+from energybench.records.reading import Domain
 from energybench.units import NJ_PER_J, Nanojoule, Nanosecond, Second, Watt, nj_to_j, ns_to_s, s_to_ns
 
 #: How old a counter's value may be when it is read: the slowest update period known, 100 ms (Yang, Adamek, Armour
@@ -79,3 +81,16 @@ def counter_delta(
             f"{max_power_w:g} W allow, so it was reset or its power bound is wrong; measure again"
         )
     return delta_nj, corrected
+
+
+def keep_alive_period_s(domains: Iterable[Domain]) -> Second | None:
+    """How often counters must be read so that no wrap is ambiguous: half the shortest time in which one could wrap.
+
+    None where no counter wraps.
+    """
+    periods_s = [
+        0.5 * nj_to_j(domain.wrap_nj) / domain.max_power_w
+        for domain in domains
+        if domain.wrap_nj is not None and domain.max_power_w
+    ]
+    return min(periods_s, default=None)
