@@ -227,10 +227,8 @@ def _spread(scored: Validation | None, sample: Sample, fitted: FloatArray, clust
 
     From workloads left out where the fit was validated; else from residuals, corrected for the coefficients fitted.
     """
-    if scored is not None and scored.leave_one_out is not None:
-        errors = np.array(list(scored.leave_one_out.by_group.values()))
-        if errors.size >= 2:
-            return float(np.sqrt(np.mean(errors**2)))
+    if scored is not None and scored.leave_one_out is not None and scored.leave_one_out.rms_rel is not None:
+        return scored.leave_one_out.rms_rel
     work = ~sample.rows.idle
     relative = (sample.rows.energy_j / np.where(fitted > 0, fitted, np.nan) - 1)[work]
     left = int(work.sum()) - int((sample.X != 0).any(axis=0).sum())

@@ -39,6 +39,7 @@ class SplitScore:
     `pooled`          the same errors with every row alike
     `null_models`     the two, for each null model, on the same rows
     `folds`           refits made; fewer than groups where groups were left out several at a time
+    `rms_rel`         root mean square of (recorded − predicted) / predicted, every group alike: what an interval needs
     `not_predictable` rows with work that no training row had, such as an element type
     """
 
@@ -50,6 +51,7 @@ class SplitScore:
     null_models: Mapping[str, tuple[float | None, Score]]
     folds: int
     not_predictable: int
+    rms_rel: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""
@@ -65,6 +67,7 @@ class SplitScore:
             },
             "folds": self.folds,
             "not_predictable": self.not_predictable,
+            "rms_rel": self.rms_rel,
         }
 
 
@@ -157,7 +160,19 @@ def _summarise(
         nulls,
         folds,
         int(np.isnan(errors).sum()),
+        _root_mean_square(errors, groups),
     )
+
+
+def _root_mean_square(errors: FloatArray, groups: LabelArray) -> float | None:
+    """Of recorded / predicted − 1 = −e / (1 + e) for errors e = predicted / recorded − 1, a mean per group first."""
+    squares = []
+    for group in {str(g) for g in groups}:
+        values = errors[groups == group]
+        values = values[np.isfinite(values) & (values > -1)]
+        if values.size:
+            squares.append(float(np.mean((values / (1 + values)) ** 2)))
+    return float(np.sqrt(np.mean(squares))) if len(squares) >= 2 else None
 
 
 def _medians(errors: FloatArray, groups: LabelArray) -> dict[str, float]:

@@ -1,0 +1,283 @@
+"""`compare_records`: what was recorded beside what the profile says, row by row, and beside the null models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from energybench.errors import ProfileMismatch, RecordError
+from energybench.estimation.applicability import refuse_basis, refuse_dtypes
+from energybench.estimation.interval import half_widths_j
+from energybench.model.features import FloatArray
+from energybench.model.null_models import NULL_MODELS
+from energybench.model.observations import LabelArray, Observations
+from energybench.model.scores import Score, score
+from energybench.profiles.profile import DeviceProfile
+from energybench.records.vocabulary import Kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Rows named as the worst.
+WORST_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRow:
+    """One row. Errors are (estimated − recorded) / recorded; a number that does not exist is None.
+
+    `recorded_energy_j`  as recorded, of the comparison's kind, gross or net as the profile
+    `hit`                whether the recorded energy lies in the interval
+    `predicted_time_*`   the estimate had the time not been measured
+    """
+
+    run_id: str
+    row_id: str
+    workload: str
+    network: str | None
+    family: str
+    split: str
+    kernel_class: str
+    recorded_energy_j: float
+    estimated_energy_j: float
+    low_j: float | None
+    high_j: float | None
+    error_rel: float
+    hit: bool | None
+    time_s: float
+    predicted_time_s: float | None
+    predicted_time_energy_j: float | None
+    predicted_time_error_rel: float | None
+
+    @property
+    def name(self) -> str:
+        """Network or workload."""
+        return self.network or self.workload
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows and what they amount to.
+
+    `kind`, `profile_kind`     of the recorded energies and of those behind the profile
+    `score`                    of all rows, time measured
+    `predicted_time_score`     of all rows, time predicted
+    `by_family`, `by_split`, `by_network`  the first, for parts of the rows
+    `null_models`              each null model's score on the same rows, with its coefficient from the profile's fit
+    `hits`, `with_interval`    how many intervals at `level` hold the recorded energy, of how many
+    `left_out`                 why rows were left out -> how many
+    """
+
+    rows: tuple[ComparedRow, ...]
+    kind: Kind
+    profile_kind: Kind
+    profile_name: str
+    level: float
+    score: Score
+    predicted_time_score: Score
+    by_family: Mapping[str, Score]
+    by_split: Mapping[str, Score]
+    by_network: Mapping[str, Score]
+    null_models: Mapping[str, Score]
+    hits: int
+    with_interval: int
+    left_out: Mapping[str, int]
+    notes: tuple[str, ...]
+
+    @property
+    def median_ape(self) -> float | None:
+        """Median absolute percentage error over all rows, as a fraction."""
+        return self.score.median_ape
+
+    @property
+    def worst(self) -> tuple[ComparedRow, ...]:
+        """The rows with the largest errors, largest first."""
+        return tuple(sorted(self.rows, key=lambda r: -abs(r.error_rel))[:WORST_SHOWN])
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per compared row, columns as in `ComparedRow`."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(r) for r in self.rows])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The payload of ``compare --json``."""
+        return {
+            "kind": self.kind,
+            "profile_kind": self.profile_kind,
+            "profile": self.profile_name,
+            "level": self.level,
+            "median_ape": self.median_ape,
+            "score": self.score.to_dict(),
+            "predicted_time": self.predicted_time_score.to_dict(),
+            "by_family": {k: v.to_dict() for k, v in self.by_family.items()},
+            "by_split": {k: v.to_dict() for k, v in self.by_split.items()},
+            "by_network": {k: v.to_dict() for k, v in self.by_network.items()},
+            "null_models": {k: v.to_dict() for k, v in self.null_models.items()},
+            "intervals": {"hits": self.hits, "total": self.with_interval},
+            "worst": [{"row": f"{r.run_id}/{r.row_id}", "name": r.name, "error_rel": r.error_rel} for r in self.worst],
+            "left_out": dict(self.left_out),
+            "notes": list(self.notes),
+            "rows": [asdict(r) for r in self.rows],
+        }
+
+
+def compare_records(
+    records: pd.DataFrame, profile: DeviceProfile, *, level: float = 0.9, other_device: bool = False
+) -> Comparison:
+    """Compare recorded energies with the profile's.
+
+    Args:
+        records: one row per window; idle and invalid windows are left out.
+        profile: whose coefficients.
+        level: of the intervals.
+        other_device: allow records of another device or meter than the profile's; a note then says so.
+
+    Raises:
+        RecordError: rows that cannot be measurements, or none to compare.
+        FitError: rows of several kinds, devices, meters or traffic bases.
+        ProfileMismatch: another kind of energy, device, meter, traffic basis or element type than the profile's.
+    """
+    everything = Observations.from_frame(records, target=profile.target)
+    if everything.kind != profile.kind:
+        raise ProfileMismatch(
+            f"records hold {everything.kind} energy and profile {profile.name} was fitted to {profile.kind} energy; "
+            f"compare with a profile fitted to {everything.kind} energy"
+        )
+    notes = _other_device_notes(everything, profile, allowed=other_device)
+    refuse_basis(profile, everything.traffic_basis)
+    rows = everything.take(~everything.idle)
+    if len(rows) == 0:
+        raise RecordError("there are only idle windows; give records of workloads")
+    refuse_dtypes(profile, rows.table)
+    equation = profile.equation
+    design = equation.features(rows.table)
+    rows = rows.take(design.kept)
+    if len(rows) == 0:
+        raise ProfileMismatch(
+            f"no row has work that equation {equation.name} of profile {profile.name} prices; use another profile"
+        )
+    if profile.kind != "measured":
+        notes.append(_KIND_NOTES.get(profile.kind, f"{profile.kind} energy, not measured"))
+    return _compare(rows, profile, design.X, level, {**everything.left_out, **design.dropped}, tuple(notes))
+
+
+_KIND_NOTES: Final = {"modelled": "pipeline check, not energy: the recorded energy is modelled too"}
+
+
+def _other_device_notes(rows: Observations, profile: DeviceProfile, *, allowed: bool) -> list[str]:
+    notes = []
+    for what, theirs, ours in (("device", rows.device, profile.device), ("meter", rows.meter, profile.meter)):
+        if theirs != ours:
+            if not allowed:
+                raise ProfileMismatch(
+                    f"records are of {what} {theirs} and profile {profile.name} is of {ours}; "
+                    "use the device's own profile, or allow another device if the transfer is what you test"
+                )
+            notes.append(f"another {what}: records of {theirs}, profile of {ours}")
+    return notes
+
+
+def _compare(
+    rows: Observations,
+    profile: DeviceProfile,
+    X: FloatArray,
+    level: float,
+    left_out: Mapping[str, int],
+    notes: tuple[str, ...],
+) -> Comparison:
+    recorded = rows.energy_j
+    estimated = X @ np.array(list(profile.params.values()))
+    errors = estimated / recorded - 1
+    half = half_widths_j(profile, X, estimated, level)
+    timed, timed_energy = _with_predicted_time(rows, profile)
+    labels = [rows.row_label(i) for i in range(len(rows))]
+    compared = tuple(
+        _row(
+            rows,
+            i,
+            float(estimated[i]),
+            None if half is None else float(half[i]),
+            None if timed is None or timed_energy is None else (float(timed[i]), float(timed_energy[i])),
+        )
+        for i in range(len(rows))
+    )
+    predicted_errors = np.full(len(rows), np.nan) if timed_energy is None else timed_energy / recorded - 1
+    nulls = {}
+    for name, model in NULL_MODELS.items():
+        values = model.predict(rows.table, profile.null_models.get(name))
+        if model.fixed is not None and profile.target == "net":
+            values = values - rows.table.column("idle_power_w") * rows.time_s
+        nulls[name] = score(values / recorded - 1, labels)
+    hits = [r.hit for r in compared if r.hit is not None]
+    return Comparison(
+        rows=compared,
+        kind=rows.kind,
+        profile_kind=profile.kind,
+        profile_name=profile.name,
+        level=level,
+        score=score(errors, labels),
+        predicted_time_score=score(predicted_errors, labels),
+        by_family=_parts(errors, rows.labels["family"], labels),
+        by_split=_parts(errors, rows.labels["split"], labels),
+        by_network=_parts(errors, rows.labels["network"], labels),
+        null_models=nulls,
+        hits=sum(hits),
+        with_interval=len(hits),
+        left_out=left_out,
+        notes=notes,
+    )
+
+
+def _with_predicted_time(rows: Observations, profile: DeviceProfile) -> tuple[FloatArray | None, FloatArray | None]:
+    """Predicted durations and the energies they give.
+
+    A record's totals hide its operators, so the time of a whole network comes out low.
+    """
+    law = profile.time_law
+    if law is None or not law.covers(rows.table.dtypes):
+        return None, None
+    time_s = law.predict_s(rows.table)
+    design = profile.equation.features(rows.table.with_column("time_s", time_s))
+    energy = np.full(len(rows), np.nan)
+    energy[design.kept] = design.X @ np.array(list(profile.params.values()))
+    return time_s, energy
+
+
+def _row(
+    rows: Observations, i: int, estimated_j: float, half_j: float | None, timed: tuple[float, float] | None
+) -> ComparedRow:
+    recorded_j = float(rows.energy_j[i])
+    low = None if half_j is None else max(estimated_j - half_j, 0.0)
+    high = None if half_j is None else estimated_j + half_j
+    network = rows.labels["network"][i]
+    return ComparedRow(
+        run_id=str(rows.labels["run_id"][i]),
+        row_id=str(rows.labels["row_id"][i]),
+        workload=str(rows.labels["workload"][i]),
+        network=None if network is None else str(network),
+        family=str(rows.labels["family"][i]),
+        split=str(rows.labels["split"][i]),
+        kernel_class=str(rows.labels["kernel_class"][i]),
+        recorded_energy_j=recorded_j,
+        estimated_energy_j=estimated_j,
+        low_j=low,
+        high_j=high,
+        error_rel=estimated_j / recorded_j - 1,
+        hit=None if low is None or high is None else low <= recorded_j <= high,
+        time_s=float(rows.time_s[i]),
+        predicted_time_s=None if timed is None else timed[0],
+        predicted_time_energy_j=None if timed is None else timed[1],
+        predicted_time_error_rel=None if timed is None else timed[1] / recorded_j - 1,
+    )
+
+
+def _parts(errors: FloatArray, groups: LabelArray, labels: list[str]) -> dict[str, Score]:
+    result = {}
+    for group in sorted({str(g) for g in groups if g is not None}):
+        inside = np.flatnonzero(groups == group)
+        result[group] = score(errors[inside], [labels[i] for i in inside])
+    return result

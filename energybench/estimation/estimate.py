@@ -1,0 +1,284 @@
+"""`estimate_counts`: joules of a call from its counts and a profile, split by term and by module, with an interval."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from energybench.errors import ProfileMismatch, UsageError
+from energybench.estimation.applicability import foreign_classes, refuse_basis, refuse_dtypes
+from energybench.estimation.interval import EnergyInterval, half_widths_j
+from energybench.model.equation import Equation
+from energybench.model.features import (
+    COMPONENT_COLUMNS,
+    MAC_COLUMNS,
+    SHARE_COLUMNS,
+    FeatureTable,
+    FloatArray,
+    feature_row,
+)
+from energybench.profiles.profile import DeviceProfile
+from energybench.records.model_counts import ModelCounts
+from energybench.records.op_counts import OpCounts
+from energybench.records.vocabulary import KernelClass, Kind
+from energybench.units import Joule, Second, format_si
+
+#: How an interval came about, for `EnergyEstimate.interval_method`.
+PARAMETRIC = "parametric: coefficient covariance, spread over left-out workloads and, where predicted, the time's error"
+
+
+@dataclass(frozen=True)
+class EnergyEstimate:
+    """Energy of one call, estimated.
+
+    `kind`          of the energies that the profile was fitted to; the estimate itself was not metered
+    `time_kind`     `measured` where the caller gave the duration, `predicted` where the profile's time law did,
+                    None where neither exists (and the equation needs none)
+    `extrapolated`  the work lies outside what the profile was fitted to; `notes` say how
+    `coverage`      share of the traffic whose operators were counted by formula, 1 for bare counts
+    """
+
+    energy_j: Joule
+    time_s: Second | None
+    time_kind: Literal["measured", "predicted"] | None
+    kind: Kind
+    target: str
+    extrapolated: bool
+    coverage: float
+    notes: tuple[str, ...]
+    profile: DeviceProfile
+    counts: ModelCounts | OpCounts = field(repr=False)
+    table: FeatureTable = field(repr=False)
+    X: FloatArray = field(repr=False)
+    interval_method: str = PARAMETRIC
+
+    def interval(self, level: float = 0.9) -> EnergyInterval | None:
+        """Prediction interval of one call; None where the profile cannot say how unseen workloads spread."""
+        half = half_widths_j(
+            self.profile, self.X, np.array([self.energy_j]), level, time_variance_j2=self._time_variance_j2()
+        )
+        if half is None:
+            return None
+        return EnergyInterval(max(self.energy_j - float(half[0]), 0.0), self.energy_j + float(half[0]))
+
+    def _time_variance_j2(self) -> float:
+        if self.time_kind != "predicted" or self.profile.time_law is None:
+            return 0.0
+        static = sum(
+            self.profile.params[term.name] * float(x)
+            for term, x in zip(self.profile.equation.terms, self.X[0], strict=True)
+            if "time_s" in term.columns
+        )
+        return (static * self.profile.time_law.rel_stdev) ** 2
+
+    def by_term(self) -> dict[str, Joule]:
+        """Coefficient -> joules; they sum to `energy_j`."""
+        return {
+            name: self.profile.params[name] * float(x)
+            for name, x in zip(self.profile.equation.names, self.X[0], strict=True)
+        }
+
+    def by_role(self) -> dict[str, Joule]:
+        """Compute, memory, other_flops, launch, static -> joules; they sum to `energy_j`."""
+        result: dict[str, Joule] = {}
+        for term, energy_j in zip(self.profile.equation.terms, self.by_term().values(), strict=True):
+            result[term.role] = result.get(term.role, 0.0) + energy_j
+        return result
+
+    def by_module(self, depth: int | None = None) -> dict[str, Joule]:
+        """Dotted path -> joules of the module with its children; ``""`` is the whole model.
+
+        Terms that need a duration are shared out by predicted time (by bytes where no time law exists), and terms that
+        are no sum over parts (the product of [D10] as printed) by MACs.
+        """
+        if not isinstance(self.counts, ModelCounts):
+            return {"": self.energy_j}
+        parts = self.counts.by_module(depth)
+        tables = FeatureTable.from_rows(self._module_row(part) for part in parts.values())
+        tables = tables.with_column("time_s", self._module_times(parts, depth))
+        matrix = np.empty((len(tables), len(self.profile.equation.terms)))
+        macs = tables.column("macs") / max(self.counts.total.macs, 1)
+        for j, term in enumerate(self.profile.equation.terms):
+            matrix[:, j] = term.feature(tables) if term.additive else macs * self.X[0, j]
+        energies = matrix @ np.array(list(self.profile.params.values()))
+        return {name: float(e) for name, e in zip(parts, energies, strict=True)}
+
+    def _module_row(self, part: OpCounts) -> dict[str, Any]:
+        """A part's row: its own tallies under the whole model's M and shares."""
+        row = feature_row(part, time_s=0.0, parameters=int(self.table.column("parameters")[0]), kernel_class="network")
+        for component, name in SHARE_COLUMNS.items():
+            flops = float(self.table.column("flops")[0])
+            row[name] = float(self.table.column(COMPONENT_COLUMNS[component])[0]) / flops if flops else 0.0
+        return row
+
+    def _module_times(self, parts: Mapping[str, OpCounts], depth: int | None) -> FloatArray:
+        total = self.time_s or 0.0
+        assert isinstance(self.counts, ModelCounts)
+        law = self.profile.time_law
+        if law is not None and law.covers(self.table.dtypes):
+            weights = law.predict_s(_operator_table(self.counts))
+        else:
+            weights = np.array([float(r.counts.bytes) for r in self.counts.rows])
+        by_name = dict.fromkeys(parts, 0.0)
+        for row, weight in zip(self.counts.rows, weights, strict=True):
+            names = row.module.split(".") if row.module else []
+            deepest = len(names) if depth is None else min(depth, len(names))
+            for level in range(deepest + 1):
+                by_name[".".join(names[:level])] += float(weight)
+        whole = by_name.get("", 0.0)
+        return np.array([total * w / whole if whole else 0.0 for w in by_name.values()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The payload of ``estimate --json``."""
+        level = 0.9
+        interval = self.interval(level)
+        return {
+            "energy_j": self.energy_j,
+            "interval": {
+                "level": level,
+                "low_j": None if interval is None else interval.low_j,
+                "high_j": None if interval is None else interval.high_j,
+                "method": None if interval is None else self.interval_method,
+            },
+            "time_s": self.time_s,
+            "time_kind": self.time_kind,
+            "kind": self.kind,
+            "target": self.target,
+            "extrapolated": self.extrapolated,
+            "coverage": self.coverage,
+            "by_term": self.by_term(),
+            "by_role": self.by_role(),
+            "profile": self.profile.name,
+            "equation": self.profile.equation_name,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        interval = self.interval()
+        text = f"{format_si(self.energy_j, 'J')} estimated from {self.kind} energy"
+        if interval is not None:
+            text += f", 90 % between {format_si(interval.low_j, 'J')} and {format_si(interval.high_j, 'J')}"
+        if self.time_s is not None:
+            text += f"; {format_si(self.time_s, 's')} ({self.time_kind})"
+        return "\n".join([text, *(f"note: {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def estimate_counts(
+    counts: ModelCounts | OpCounts,
+    profile: DeviceProfile,
+    *,
+    time_s: Second | None = None,
+    parameters: int | None = None,
+    kernel_class: KernelClass | None = None,
+) -> EnergyEstimate:
+    """Estimate the energy of one call.
+
+    Args:
+        counts: its tallies; `ModelCounts` can be split by module and have a better predicted time.
+        profile: the device.
+        time_s: measured duration of the call; predicted from the profile's time law when left out.
+        parameters: M for bare `OpCounts` where the equation divides by it.
+        kernel_class: of bare `OpCounts`, where the profile prices kernel classes apart.
+
+    Raises:
+        ProfileMismatch: no coefficient for an element type, another traffic basis, no time law where one is needed,
+            or work that the profile's equation does not describe.
+        UsageError: a duration that is not finite and positive.
+    """
+    if time_s is not None and not (np.isfinite(time_s) and time_s > 0):
+        raise UsageError(f"time_s={time_s!r} is no duration; give the seconds of one call, or leave it out")
+    refuse_basis(profile, counts.traffic_basis)
+    equation = profile.equation
+    row = feature_row(counts, time_s=np.nan, parameters=parameters, kernel_class=kernel_class)
+    table = FeatureTable.from_rows([row])
+    refuse_dtypes(profile, table)
+    duration, time_kind = _duration(counts, profile, equation, table, time_s)
+    table = table.with_column("time_s", np.array([0.0 if duration is None else duration]))
+    design = equation.features(table)
+    if not design.kept.all():
+        raise ProfileMismatch(
+            f"equation {equation.name} of profile {profile.name} cannot describe this call: "
+            f"{next(iter(design.dropped))}; use a profile of the physical equation"
+        )
+    notes, extrapolated = _notes(counts, profile, table, time_kind)
+    return EnergyEstimate(
+        energy_j=float(design.X[0] @ np.array(list(profile.params.values()))),
+        time_s=duration,
+        time_kind=time_kind,
+        kind=profile.kind,
+        target=profile.target,
+        extrapolated=extrapolated,
+        coverage=counts.coverage if isinstance(counts, ModelCounts) else 1.0,
+        notes=notes,
+        profile=profile,
+        counts=counts,
+        table=table,
+        X=design.X,
+    )
+
+
+def _duration(
+    counts: ModelCounts | OpCounts,
+    profile: DeviceProfile,
+    equation: Equation,
+    table: FeatureTable,
+    time_s: Second | None,
+) -> tuple[Second | None, Literal["measured", "predicted"] | None]:
+    if time_s is not None:
+        return time_s, "measured"
+    law = profile.time_law
+    if law is not None and law.covers(table.dtypes):
+        operators = _operator_table(counts) if isinstance(counts, ModelCounts) else table
+        return float(np.sum(law.predict_s(operators))), "predicted"
+    if equation.uses_time:
+        raise ProfileMismatch(
+            f"profile {profile.name} cannot predict how long this call takes; give the measured time_s of one call"
+        )
+    return None, None
+
+
+def _operator_table(counts: ModelCounts) -> FeatureTable:
+    """The columns that a time law reads, one row per operator row."""
+    n = len(counts.rows)
+    numbers: dict[str, FloatArray] = {name: np.zeros(n) for name in ("macs", "other_flops", "bytes", "launches")}
+    for i, row in enumerate(counts.rows):
+        numbers["launches"][i] = row.counts.launches
+        for dtype, tallies in row.counts.by_dtype.items():
+            numbers["other_flops"][i] += tallies.other_flops
+            numbers["bytes"][i] += tallies.load_bytes + tallies.store_bytes
+            if tallies.macs:
+                numbers["macs"][i] += tallies.macs
+                numbers.setdefault(MAC_COLUMNS[dtype], np.zeros(n))[i] = tallies.macs
+    return FeatureTable(numbers, np.array([row.kernel_class for row in counts.rows], dtype=object))
+
+
+def _notes(
+    counts: ModelCounts | OpCounts, profile: DeviceProfile, table: FeatureTable, time_kind: str | None
+) -> tuple[tuple[str, ...], bool]:
+    outside = profile.domain.outside(table)
+    notes: list[str] = []
+    if profile.kind != "measured":
+        notes.append(f"the profile was fitted to {profile.kind} energy, so this is no estimate of real joules")
+    if isinstance(counts, ModelCounts):
+        outside += foreign_classes(profile, counts)
+        if counts.uncovered:
+            notes.append(
+                f"no formula for {', '.join(counts.uncovered)}: "
+                f"{1 - counts.coverage:.1%} of the traffic has unknown work"
+            )
+    notes += [f"extrapolated: {reason}" for reason in outside]
+    if time_kind == "predicted":
+        notes.append("the time was predicted, not measured")
+    if profile.target == "net":
+        notes.append("net of idle power: add idle power × time for what a meter would show")
+    doubtful = [n for n, c in profile.coefficients.items() if c.verdict in ("not identified", "model misfit")]
+    if doubtful:
+        notes.append(f"the profile does not know {', '.join(doubtful)} well: shares by term are doubtful")
+    return tuple(notes), bool(outside)
