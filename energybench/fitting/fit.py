@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -108,7 +108,7 @@ def fit_records(
         rows=sample.rows,
         X=sample.X,
         fittedvalues=fitted,
-        spread_rel=_spread(scored, sample, fitted, clusters),
+        spread_rel=_spread(scored, sample, fitted),
         n_workloads=len(names),
         converged=estimator.converged_,
         misfit=_misfit(sample, fitted, clusters, names),
@@ -222,8 +222,8 @@ def _partners(weighted: FloatArray, j: int, names: Sequence[str]) -> tuple[str, 
     return tuple(names[i] for i, s in zip(present, share, strict=True) if abs(s) > 0.3)
 
 
-def _spread(scored: Validation | None, sample: Sample, fitted: FloatArray, clusters: NDArray[np.intp]) -> float | None:
-    """Relative standard deviation of one unseen workload about its prediction.
+def _spread(scored: Validation | None, sample: Sample, fitted: FloatArray) -> float | None:
+    """Relative standard deviation of one window of an unseen workload about its prediction.
 
     From workloads left out where the fit was validated; else from residuals, corrected for the coefficients fitted.
     """
@@ -271,7 +271,7 @@ def _misfit(sample: Sample, fitted: FloatArray, clusters: NDArray[np.intp], name
 def _notes(
     equation: Equation,
     rows: Observations,
-    dropped: dict[str, int] | object,
+    dropped: Mapping[str, int],
     estimator: RelativeLeastSquares,
     inflation: FloatArray,
     note: str,
@@ -284,8 +284,7 @@ def _notes(
     elif rows.kind != "measured":
         notes.append(f"{rows.kind} energy, not measured")
     notes += [f"{n} rows left out: {why}" for why, n in rows.left_out.items()]
-    if isinstance(dropped, dict):
-        notes += [f"{n} rows left out: {why}" for why, n in dropped.items()]
+    notes += [f"{n} rows left out: {why}" for why, n in dropped.items()]
     if n_held and held is None:
         notes.append(f"{n_held} held-out rows could not be scored: the equation prices none of their work")
     if len(rows.sources) > 1:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Protocol, Self, cast
 
@@ -128,14 +129,12 @@ class DeviceProfile:
         Raises:
             ProfileError: a name that cannot be a file's, or an environment that is not JSON.
         """
-        import energybench
-
         result = fit.to_dict()
         data = {
             "schema_version": SCHEMA_VERSION,
             "name": name,
             "created_utc": (created or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "energybench_version": energybench.__version__,
+            "energybench_version": _own_version(),
             "equation": result["equation"],
             "target": result["target"],
             "kind": result["kind"],
@@ -241,12 +240,12 @@ def profile_schema() -> Mapping[str, Any]:
 
 def check_profile(data: Any, *, origin: str = "profile") -> None:
     """Refuse data that is no profile: the schema, then what a schema cannot say. Raises ProfileError."""
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
+    found = data.get("schema_version") if isinstance(data, dict) else None
+    if not isinstance(found, int) or isinstance(found, bool):
         raise ProfileError(f"{origin} is no device profile: it has no schema_version; give a profile's .json file")
-    if version > SCHEMA_VERSION:
+    if found > SCHEMA_VERSION:
         raise ProfileError(
-            f"{origin} has schema version {version}, this energybench reads {SCHEMA_VERSION}; update energybench"
+            f"{origin} has schema version {found}, this energybench reads {SCHEMA_VERSION}; update energybench"
         )
     remedy = "restore the file or calibrate again"
     for problem in violations(data, profile_schema()):
@@ -270,6 +269,13 @@ def check_profile(data: Any, *, origin: str = "profile") -> None:
     for name, unit in equation.units.items():
         if data["coefficients"][name]["unit"] != unit:
             raise ProfileError(f"{origin}: coefficients.{name}.unit is not {unit}; {remedy}")
+
+
+def _own_version() -> str:
+    try:
+        return version("energybench")
+    except PackageNotFoundError:  # run from a tree that was never installed
+        return "not installed"
 
 
 def _json_ready(data: Mapping[str, Any]) -> Any:
