@@ -1,0 +1,101 @@
+"""`calibrate`: a design of workloads, on a device, under a meter, into a run's directory."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from energybench.errors import UsageError
+from energybench.records.run_directory import RunDirectory
+from energybench.units import Second, Watt
+
+if TYPE_CHECKING:
+    from energybench.meters.base import EnergyMeter
+    from energybench.protocol.executor import Executor
+    from energybench.protocol.progress import Progress
+
+
+def calibrate(
+    *,
+    device: str = "cpu",
+    meter: str = "auto",
+    design: str = "quick",
+    budget_s: Second | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    tdp_w: Watt | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> RunDirectory:
+    """Run a named design and write a run of records.
+
+    Args:
+        device: ``cpu`` or ``cuda:N``; for a simulated meter the label of the virtual device.
+        meter: ``auto | rapl | nvml | pyrapl | modelled | simulated:FILE.toml``.
+        design: ``quick | standard | thorough``.
+        budget_s: Stop before this many seconds, on the meter's clock; None for no limit.
+        out: Directory of the run; ``runs/<stamp>`` when None.
+        resume: Go on with the run in `out`.
+        seed: Seed of order, phases and inputs.
+        tdp_w: Datasheet power, in watts. The modelled meter needs it; for any other meter it is recorded only.
+        threads: CPU threads; torch's own choice when None.
+        progress: Callbacks.
+
+    Returns:
+        The run. Its manifest ``run.json`` says how it ended.
+
+    Raises:
+        UsageError: an unknown device, design or meter, or a directory that holds a run already.
+        MeterUnavailable: no such meter or device here; nothing else stands in for it.
+        RecordError, ThrottledError: as `energybench.protocol.run_design`.
+    """
+    from energybench.meters.discovery import open_meter
+    from energybench.protocol import run_design
+    from energybench.workloads import named_design
+
+    if budget_s is not None and not budget_s > 0:
+        raise UsageError(f"budget {budget_s!r} is not positive; write it as 90s or 10m")
+    if resume and out is None:
+        raise UsageError("--resume needs the run to go on with; give its directory with --out")
+    if meter.startswith("replay"):
+        raise UsageError("a replay has nothing to run; derive a run's values again with: energybench replay RUN")
+    chosen = named_design(design, device)
+    opened = open_meter(meter, device=device, tdp_w=tdp_w if meter == "modelled" else None)
+    with contextlib.closing(opened):
+        executor = _executor(opened, device, threads, seed)
+        run = RunDirectory(out if out is not None else default_out())
+        run_design(
+            chosen,
+            executor,
+            opened,
+            run,
+            seed=seed,
+            budget_s=budget_s,
+            resume=resume,
+            progress=progress,
+            tdp_w=tdp_w,
+        )
+    return run
+
+
+def default_out() -> Path:
+    """``runs/<stamp>`` under the current directory, a name that no run has yet."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    path, number = Path("runs") / stamp, 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{stamp}-{number}"
+    return path
+
+
+def _executor(meter: EnergyMeter, device: str, threads: int | None, seed: int) -> Executor:
+    """A virtual device never runs the real work, and no real work runs under a virtual device's meter."""
+    from energybench.meters.simulated import SimulatedMeter
+    from energybench.protocol import HostExecutor, VirtualExecutor
+
+    if isinstance(meter, SimulatedMeter):
+        return VirtualExecutor(meter.device, name=device)
+    return HostExecutor(device, threads=threads, meter=meter, seed=seed)

@@ -1,0 +1,191 @@
+"""Executors: how a workload runs, on the machine's own devices or on a virtual one. The protocol sees no difference."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+from energybench.errors import MeterUnavailable, UsageError
+from energybench.meters.discovery import gpu_index
+from energybench.protocol.device_state import CpuProbe, DeviceState, gpu_state
+from energybench.workloads.workload import Runnable, Workload
+
+if TYPE_CHECKING:
+    from energybench.meters.base import EnergyMeter
+    from energybench.meters.virtual_device import VirtualDevice
+
+
+class NotFinite(ArithmeticError):
+    """A workload's output holds NaN or infinity: what it costs would be the cost of a fault."""
+
+
+class Prepared(Protocol):
+    """A workload that is ready to run."""
+
+    def run(self, calls: int) -> None:
+        """`calls` calls back to back; may return before the device is done."""
+        ...
+
+    def fence(self) -> None:
+        """Wait until the device is done."""
+        ...
+
+    def release(self) -> None:
+        """Let go of the memory."""
+        ...
+
+
+class Executor(Protocol):
+    """Where workloads run. `device` is what records say: ``cpu``, ``cuda:0``, or a virtual device's name."""
+
+    device: str
+    device_name: str
+    threads: int | None
+
+    def prepare(self, workload: Workload) -> Prepared:
+        """Build the workload and check its outputs once. Raises NotFinite, or what building it raises."""
+        ...
+
+    def state(self) -> DeviceState:
+        """The device now."""
+        ...
+
+
+def workload_seed(name: str, seed: int) -> int:
+    """The seed of a workload's inputs: from its name, so that another order means the same data."""
+    return (zlib.crc32(name.encode()) + seed) % 2**31
+
+
+class _HostPrepared:
+    def __init__(self, runnable: Runnable, synchronise: Any) -> None:
+        self._runnable: Runnable | None = runnable
+        self._synchronise = synchronise
+
+    def run(self, calls: int) -> None:
+        assert self._runnable is not None
+        run = self._runnable.run
+        for _ in range(calls):
+            run()
+
+    def fence(self) -> None:
+        if self._synchronise is not None:
+            self._synchronise()
+
+    def release(self) -> None:
+        self._runnable = None
+
+
+class HostExecutor:
+    """Runs workloads on the CPU or on a CUDA device, through torch and the native kernels.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads; torch's own choice when None.
+        meter: The run's meter; a GPU's meter also tells the device's state.
+        seed: Seed of the inputs.
+
+    Raises:
+        UsageError: an unknown device.
+        MeterUnavailable: a CUDA device that torch cannot use.
+    """
+
+    def __init__(
+        self, device: str = "cpu", *, threads: int | None = None, meter: EnergyMeter | None = None, seed: int = 0
+    ) -> None:
+        import torch
+
+        index = gpu_index(device)
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads={threads} is not possible; give 1 or more")
+        self._seed = seed
+        self._read_gpu = getattr(meter, "device_state", None) if index is not None else None
+        if index is None:
+            if threads is not None:
+                torch.set_num_threads(threads)
+            self.device = "cpu"
+            self.threads: int | None = torch.get_num_threads()
+            self.device_name = cpu_name()
+            self._probe: CpuProbe | None = CpuProbe()
+            self._synchronise = None
+        else:
+            if not torch.cuda.is_available():
+                raise MeterUnavailable(
+                    f"torch {torch.__version__} cannot use CUDA here, so {device} cannot run; "
+                    "install a CUDA build of torch and the driver, or use --device cpu"
+                )
+            if index >= torch.cuda.device_count():
+                raise UsageError(f"there is no {device}, only {torch.cuda.device_count()} device(s); lower the index")
+            torch.cuda.set_device(index)
+            self.device, self.threads = f"cuda:{index}", threads
+            self.device_name = torch.cuda.get_device_name(index)
+            self._probe = None
+            self._synchronise = lambda: torch.cuda.synchronize(index)
+
+    def prepare(self, workload: Workload) -> Prepared:
+        """Build on the device, run once, refuse outputs that are not finite."""
+        runnable = workload.build(self.device, threads=self.threads, seed=workload_seed(workload.name, self._seed))
+        runnable.run()
+        if not runnable.is_finite():
+            raise NotFinite(f"{workload.name}: an output is NaN or infinite")
+        return _HostPrepared(runnable, self._synchronise)
+
+    def state(self) -> DeviceState:
+        """From NVML for a GPU whose meter can tell, from the kernel's files for the CPU."""
+        if self._probe is not None:
+            return self._probe.state()
+        return gpu_state(self._read_gpu()) if self._read_gpu is not None else DeviceState()
+
+
+def cpu_name() -> str:
+    """The CPU's model name."""
+    from energybench.meters.modelled import cpu_model_name
+
+    return cpu_model_name() or "unknown CPU"
+
+
+class _VirtualPrepared:
+    def __init__(self, device: VirtualDevice, workload: Workload) -> None:
+        self._device, self._workload = device, workload
+        self._counts = workload.counts()
+
+    def run(self, calls: int) -> None:
+        self._device.execute(self._counts, calls, kernel_class=self._workload.kernel_class, dtype=self._workload.dtype)
+
+    def fence(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+
+class VirtualExecutor:
+    """Spends a workload's counts on a virtual device. The real work is never built or run."""
+
+    def __init__(self, device: VirtualDevice, *, name: str = "cpu") -> None:
+        self._virtual = device
+        self.device = name
+        self.device_name = device.name
+        self.threads: int | None = None
+
+    def prepare(self, workload: Workload) -> Prepared:
+        """Count the workload. Raises CountingError, or UsageError where the scenario plants no cost for it."""
+        prepared = _VirtualPrepared(self._virtual, workload)
+        if not workload.is_idle:
+            prepared.run(1)
+        return prepared
+
+    def state(self) -> DeviceState:
+        """A virtual device has no thermometer and no neighbours."""
+        return DeviceState()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on the host or on a GPU."""
+    torch = sys.modules.get("torch")
+    gpu_error = getattr(getattr(torch, "cuda", None), "OutOfMemoryError", None)
+    if isinstance(error, MemoryError) or (gpu_error is not None and isinstance(error, gpu_error)):
+        return True
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower()
+    )

@@ -1,0 +1,430 @@
+"""`run_design`: a whole calibration, window by window, in real or virtual time."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from dataclasses import asdict
+from typing import Final
+
+from energybench import __version__
+from energybench.errors import (
+    CounterWrapAmbiguous,
+    MeterUnavailable,
+    RecordError,
+    ThrottledError,
+    UsageError,
+)
+from energybench.meters.base import EnergyMeter
+from energybench.meters.characterise import characterise, nominal_update_period_s
+from energybench.meters.window import Window
+from energybench.protocol.call_time import call_time_s
+from energybench.protocol.environment import capture_environment
+from energybench.protocol.executor import Executor, Prepared, is_out_of_memory
+from energybench.protocol.idle import IDLE_SUFFIX, idle_length_s, measure_idle
+from energybench.protocol.manifest import Manifest, utc_now
+from energybench.protocol.measure_window import Edges, idle_power_w, measure_window, window_values
+from energybench.protocol.plan import Row, round_rows
+from energybench.protocol.progress import Progress, SilentProgress
+from energybench.protocol.stopping import StoppingCriterion
+from energybench.protocol.validity import ValidityLimits, invalid_reason
+from energybench.protocol.warmup import WarmUp
+from energybench.protocol.window_length import calls_for, window_length_s
+from energybench.records.jsonl import JsonlWriter
+from energybench.records.reading import MeterCharacteristics
+from energybench.records.run_directory import RunDirectory
+from energybench.records.run_record import RunRecord
+from energybench.units import Second, Watt, ns_to_s
+from energybench.workloads.designs import Design
+from energybench.workloads.workload import Workload
+
+#: Rounds beyond the design's own in which invalid windows are taken again.
+EXTRA_ROUNDS: Final = 2
+#: A run is refused when more than this share of its windows is invalid, judged from this many windows on.
+MAX_INVALID_SHARE: Final = 0.5
+JUDGED_FROM: Final = 12
+#: Of the work's window, run right before it: clocks, caches and the sensor's average have then met this workload.
+PRE_RUN_SHARE: Final = 0.1
+#: Longest warm-up. A modelled meter shows no heat, so there the device only wakes up.
+MAX_WARM_UP_S: Final[Second] = 30.0
+MODELLED_WARM_UP_S: Final[Second] = 0.5
+
+
+def run_design(
+    design: Design,
+    executor: Executor,
+    meter: EnergyMeter,
+    run: RunDirectory,
+    *,
+    seed: int = 0,
+    budget_s: Second | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    tdp_w: Watt | None = None,
+    limits: ValidityLimits | None = None,
+    characteristics: MeterCharacteristics | None = None,
+) -> Manifest:
+    """Run every workload of a design under a meter and write the run's records.
+
+    The meter is characterised, the device warmed up, then windows are taken in rounds of random order until each
+    workload's interval is narrow enough, its repeats are used up, or the budget ends. Every window is appended and
+    synced to ``records.jsonl`` and ``readings.jsonl`` outside the windows, so a killed run can go on.
+
+    Args:
+        design: The workloads and the effort for each.
+        executor: Where they run.
+        meter: What is read around them; its kind is the records' kind.
+        run: Where the files go.
+        seed: Seed of order, phase and inputs.
+        budget_s: Stop before this time on the meter's clock; None for no limit.
+        resume: Go on with the run that lies in `run`.
+        progress: Callbacks.
+        tdp_w: Datasheet power, recorded for the null model that uses it.
+        limits: What a window tolerates; by the meter's kind when None.
+        characteristics: What characterising the meter found; done here when None.
+
+    Returns:
+        The run's manifest, which also lies in ``run.json``.
+
+    Raises:
+        UsageError: the directory holds a run and `resume` is False, or no workload of the design can run.
+        RecordError: the run to resume is another one, another process writes it, or the disk refuses a row.
+        MeterUnavailable: the meter's counter does not move, or the meter went away.
+        ThrottledError: more than half of the windows are invalid.
+        KeyboardInterrupt: passed on after the run was closed; what was recorded is usable.
+    """
+    run.create()
+    with JsonlWriter(run.records_path) as records, JsonlWriter(run.readings_path) as readings:
+        done = {record.row_id: record for record in run.read_records()}
+        if done and not resume:
+            raise UsageError(f"{run.path} holds a run already; add --resume to go on with it or choose another --out")
+        begin_ns = meter.clock.now_ns()
+        found = characterise(meter) if characteristics is None else characteristics
+        gpu = getattr(meter, "device_state", None)
+        environment = capture_environment(
+            device=executor.device,
+            device_name=executor.device_name,
+            meter=meter.name,
+            characteristics=found,
+            gpu=gpu() if gpu is not None else None,
+            extra={"threads": executor.threads},
+        )
+        manifest = Manifest(
+            design=design.name,
+            seed=seed,
+            device=executor.device,
+            device_name=executor.device_name,
+            meter=meter.name,
+            kind=meter.kind,
+            energybench_version=__version__,
+            threads=executor.threads,
+            budget_s=budget_s,
+            tdp_w=tdp_w if tdp_w is not None else getattr(meter, "tdp_w", None),
+            workloads=len(design.workloads),
+        )
+        if run.manifest_path.exists() and done:
+            before = Manifest.load(run)
+            before.refuse_other(manifest)
+            manifest.run_id, manifest.started_utc = before.run_id, before.started_utc
+            manifest.resumed, manifest.skipped = before.resumed + 1, before.skipped
+        elif done:
+            raise RecordError(f"{run.path} has records but no run.json; restore it or choose another --out")
+        run.write_environment(environment)
+        runner = _Runner(
+            design,
+            executor,
+            meter,
+            records,
+            readings,
+            manifest,
+            done,
+            environment.sha256,
+            found,
+            limits or ValidityLimits.for_kind(meter.kind, device=executor.device, cores=os.cpu_count() or 1),
+            progress or SilentProgress(),
+            begin_ns,
+        )
+        manifest.window_s = runner.window_s
+        manifest.save(run)
+        runner.progress.started(
+            design=design.name, meter=meter.name, kind=meter.kind, rows=runner.planned_rows, done=len(done)
+        )
+        try:
+            manifest.status = runner.run()
+        except KeyboardInterrupt:
+            manifest.status, manifest.message = "interrupted", "interrupted from the keyboard"
+            raise
+        except ThrottledError as error:
+            manifest.status, manifest.message = "refused", str(error)
+            raise
+        except BaseException as error:
+            manifest.status, manifest.message = "failed", str(error)
+            raise
+        finally:
+            manifest.ended_utc = utc_now()
+            manifest.rows, manifest.valid_rows = len(runner.done), sum(r.valid for r in runner.done.values())
+            manifest.save(run)
+            runner.progress.finished(manifest.status)
+    return manifest
+
+
+class _Runner:
+    """The state of one run while it goes on."""
+
+    def __init__(
+        self,
+        design: Design,
+        executor: Executor,
+        meter: EnergyMeter,
+        records: JsonlWriter,
+        readings: JsonlWriter,
+        manifest: Manifest,
+        done: dict[str, RunRecord],
+        environment_sha256: str,
+        characteristics: MeterCharacteristics,
+        limits: ValidityLimits,
+        progress: Progress,
+        begin_ns: int,
+    ) -> None:
+        self.design, self.executor, self.meter = design, executor, meter
+        self.records, self.readings, self.manifest = records, readings, manifest
+        self.done, self.environment_sha256 = done, environment_sha256
+        self.limits, self.progress = limits, progress
+        self._begin_ns = begin_ns
+        # A counter that its maker calls continuous has no ticks to align to (a modelled meter reads a clock).
+        continuous = nominal_update_period_s(meter) == 0
+        period_s = 0.0 if continuous else characteristics.update_period_s
+        self.edges = Edges(period_s, align=bool(period_s))
+        self.window_s = window_length_s(
+            characteristics,
+            target_rel_error=design.target_rel_error,
+            floor_s=design.window_s,
+            metered=not continuous,
+        )
+        self.idle_s = idle_length_s(self.window_s, period_s)
+        self.planned_rows = design.max_repeats * len(design.workloads)
+        self._call_s: dict[str, Second] = {}
+        self._longest_row_s = 0.0
+        self._criteria = {
+            w.name: StoppingCriterion(
+                target_rel_error=design.target_rel_error, min_count=design.min_repeats, max_count=design.max_repeats
+            )
+            for w in design.workloads
+        }
+
+    def run(self) -> str:
+        """All rounds; returns the status. What was recorded before is taken as if it had been measured now."""
+        warmed_up = False
+        for repeat in range(self.design.max_repeats + EXTRA_ROUNDS):
+            pending = [w for w in self.design.workloads if not self._criteria[w.name].is_finished()]
+            first_order = repeat * len(self.design.workloads)
+            for row in round_rows(pending, repeat=repeat, seed=self.manifest.seed, first_order=first_order):
+                if row.row_id in self.done:
+                    self._judge(row, self.done[row.row_id])
+                    continue
+                if row.workload.name in self.manifest.skipped:
+                    continue
+                if not warmed_up:
+                    self._warm_up()
+                    warmed_up = True
+                if self._out_of_time():
+                    return "budget"
+                self._take(row)
+        if all(r.split == "idle" for r in self.done.values()):
+            reasons = list(self.manifest.skipped.values()) or ["the design has none"]
+            raise UsageError(f"no workload of design {self.design.name} could run: {reasons[0]}; choose another design")
+        return "finished"
+
+    def _out_of_time(self) -> bool:
+        budget_s = self.manifest.budget_s
+        if budget_s is None:
+            return False
+        return ns_to_s(self.meter.clock.now_ns() - self._begin_ns) + self._longest_row_s > budget_s
+
+    def _take(self, row: Row) -> None:
+        begin_ns = self.meter.clock.now_ns()
+        try:
+            prepared = self.executor.prepare(row.workload)
+            try:
+                record = self._measure(row, prepared)
+            finally:
+                prepared.release()
+        except (MeterUnavailable, RecordError, ThrottledError):
+            raise
+        except CounterWrapAmbiguous as error:
+            # The readings are kept; without an energy there is no record, and a later round takes the row again.
+            self.progress.skipped(row.workload.name, str(error))
+            return
+        except Exception as error:  # a workload that cannot run here must not end the run
+            reason = "out of memory" if is_out_of_memory(error) else " ".join(str(error).split()) or repr(error)
+            self.manifest.skipped[row.workload.name] = reason
+            self.progress.skipped(row.workload.name, reason)
+            return
+        self.records.append(record.to_dict())
+        self.done[row.row_id] = record
+        self._longest_row_s = max(self._longest_row_s, ns_to_s(self.meter.clock.now_ns() - begin_ns))
+        self.progress.row_done(record, done=len(self.done), rows=max(self.planned_rows, len(self.done)))
+        self._judge(row, record)
+        self._refuse_bad_run()
+
+    def _judge(self, row: Row, record: RunRecord) -> None:
+        """Valid windows count; for an idle row the value is its power, since its length is not its own."""
+        if record.valid:
+            value = record.energy_j / record.time_s if row.workload.is_idle else record.energy_j
+            self._criteria[row.workload.name].add(value)
+
+    def _refuse_bad_run(self) -> None:
+        invalid = [r.invalid_reason or "" for r in self.done.values() if not r.valid]
+        if len(self.done) < JUDGED_FROM or len(invalid) <= MAX_INVALID_SHARE * len(self.done):
+            return
+        causes = Counter(part.partition(":")[0] for reason in invalid for part in reason.split("; "))
+        cause, count = causes.most_common(1)[0]
+        raise ThrottledError(
+            f"{len(invalid)} of {len(self.done)} windows are invalid, {count} of them for {cause}; "
+            "free the machine of other work, let it cool, and --resume"
+        )
+
+    def _measure(self, row: Row, prepared: Prepared) -> RunRecord:
+        workload, meter = row.workload, self.meter
+        period_s = self.edges.update_period_s or 0.0
+        draw = random.Random(f"{self.manifest.seed}/{row.row_id}")
+        # The work must not start at the same phase of the sensor each time, nor end there.
+        meter.clock.sleep(draw.random() * period_s)
+        beside_w: Watt | None = None
+        if workload.is_idle:
+            calls, idle_s = 1, self.window_s + draw.random() * period_s
+            before = self.executor.state()
+            measured = measure_window(
+                meter,
+                self.edges,
+                row_id=row.row_id,
+                work=lambda: meter.clock.sleep(idle_s),
+                fence=lambda: None,
+            )
+        else:
+            idle = measure_idle(meter, self.edges, row_id=row.row_id + IDLE_SUFFIX, duration_s=self.idle_s)
+            beside_w = idle_power_w(idle.recorded, kind=meter.kind)
+            call_s = self._call_time_s(workload, prepared)
+            prepared.run(calls_for(max(PRE_RUN_SHARE * self.window_s, period_s), call_s))
+            prepared.fence()
+            calls = calls_for(self.window_s + draw.random() * period_s, call_s)
+            before = self.executor.state()
+            measured = measure_window(
+                meter, self.edges, row_id=row.row_id, work=lambda: prepared.run(calls), fence=prepared.fence
+            )
+            self.readings.append(idle.recorded.to_dict())
+        after = self.executor.state()
+        self.readings.append(measured.recorded.to_dict())
+        values = window_values(
+            measured.recorded,
+            kind=meter.kind,
+            begin_ns=measured.begin_ns,
+            end_ns=measured.end_ns,
+            calls=calls,
+            idle_power_w=beside_w,
+        )
+        self._call_s[workload.name] = values.time_s
+        window = Window.from_window_readings(measured.recorded, kind=meter.kind)
+        reason = invalid_reason(window, before, after, self.limits, is_work=not workload.is_idle)
+        clocks = [s.clock_mhz for s in (before, after) if s.clock_mhz is not None]
+        return RunRecord(
+            run_id=self.manifest.run_id,
+            row_id=row.row_id,
+            workload=workload.name,
+            kernel_id=workload.kernel_id,
+            family=workload.family,
+            split=workload.split,
+            kernel_class=workload.kernel_class,
+            implementation=workload.implementation,
+            direction=workload.direction,
+            dtype=workload.dtype,
+            device=self.executor.device,
+            counts=workload.counts(),
+            counts_source=workload.tally.source,
+            operators=workload.operators,
+            parameters=workload.parameters,
+            calls=calls,
+            repeat=row.repeat,
+            order=row.order,
+            meter=meter.name,
+            kind=meter.kind,
+            energy_j=values.energy_j,
+            energy_uncertainty_j=values.energy_uncertainty_j,
+            time_s=values.time_s,
+            begin_ns=measured.begin_ns,
+            end_ns=measured.end_ns,
+            domains=values.domains,
+            environment_sha256=self.environment_sha256,
+            network=workload.network,
+            threads=self.executor.threads,
+            shape=workload.shape,
+            components=workload.components(),
+            input_distribution=workload.input_distribution,
+            idle_power_w=beside_w,
+            tdp_w=self.manifest.tdp_w,
+            temp_c=after.temp_c,
+            clock_mhz=sum(clocks) / len(clocks) if clocks else None,
+            valid=reason is None,
+            invalid_reason=reason,
+        )
+
+    def _call_time_s(self, workload: Workload, prepared: Prepared) -> Second:
+        """From the last window where there was one: its timing is the better one."""
+        known = self._call_s.get(workload.name)
+        return call_time_s(prepared, self.meter.clock) if known is None else known
+
+    def _warm_up(self) -> None:
+        """Run the heaviest workload until power and temperature are steady."""
+        modelled = self.meter.kind == "modelled"
+        limit_s = MODELLED_WARM_UP_S if modelled else MAX_WARM_UP_S
+        if self.manifest.budget_s is not None:
+            limit_s = min(limit_s, 0.1 * self.manifest.budget_s)
+        for workload in sorted(self._warm_up_candidates(), key=lambda w: -w.counts().macs):
+            try:
+                prepared = self.executor.prepare(workload)
+            except Exception:
+                continue
+            try:
+                self.manifest.warm_up = self._heat(prepared, limit_s)
+            finally:
+                prepared.release()
+            return
+
+    def _warm_up_candidates(self) -> list[Workload]:
+        found = []
+        for workload in self.design.workloads:
+            if workload.is_idle or workload.name in self.manifest.skipped:
+                continue
+            try:
+                workload.counts()
+            except Exception as error:  # counted again, and recorded, when its row comes
+                self.progress.skipped(workload.name, " ".join(str(error).split()))
+                self.manifest.skipped[workload.name] = " ".join(str(error).split())
+                continue
+            found.append(workload)
+        return found
+
+    def _heat(self, prepared: Prepared, limit_s: Second) -> dict[str, object]:
+        clock = self.meter.clock
+        slice_s = max(0.1, 10 * (self.edges.update_period_s or 0.0))
+        call_s = call_time_s(prepared, clock)
+        warm_up = WarmUp()
+        begin_ns = clock.now_ns()
+        begin = self.edges.read(self.meter)
+        while not warm_up.is_steady() and ns_to_s(clock.now_ns() - begin_ns) < limit_s:
+            prepared.run(calls_for(slice_s, call_s))
+            prepared.fence()
+            end = self.edges.read(self.meter)
+            window = Window.from_readings(
+                begin,
+                end,
+                self.meter.domains,
+                kind=self.meter.kind,
+                update_period_s=self.edges.update_period_s,
+                aligned=self.edges.align,
+            )
+            if window.mean_power_w is not None:
+                warm_up.add(ns_to_s(end.time_ns - begin_ns), window.mean_power_w, self.executor.state().temp_c)
+            begin = end
+        return asdict(warm_up.result())

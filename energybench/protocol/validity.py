@@ -1,0 +1,66 @@
+"""Whether a window may be used: every refusal names the numbers that decided it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from energybench.meters.window import Window
+from energybench.protocol.device_state import DeviceState, foreign_cores
+from energybench.records.vocabulary import Kind
+
+#: A counter that stood still for this many of its periods while work ran is stuck.
+STUCK_PERIODS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ValidityLimits:
+    """What a window tolerates; None switches a check off.
+
+    `max_foreign_cores`  cores kept busy by other processes
+    `max_temp_drift_c`   change of temperature over the window
+    """
+
+    max_foreign_cores: float | None = None
+    max_temp_drift_c: float | None = 5.0
+    allow_other_processes: bool = False
+
+    @classmethod
+    def for_kind(cls, kind: Kind, *, device: str, cores: int) -> ValidityLimits:
+        """The limits for a meter.
+
+        Foreign load spoils what a real meter sees: a tenth of a CPU's cores is allowed, 5 % of two cores being the
+        noise of an idle desktop. A modelled meter prices the CPU time of this process alone and a virtual device has
+        no neighbours, so there the check has nothing to guard.
+        """
+        if kind == "measured" and device == "cpu":
+            return cls(max_foreign_cores=max(0.1, 0.1 * cores))
+        return cls(allow_other_processes=kind != "measured")
+
+
+def invalid_reason(
+    window: Window, before: DeviceState, after: DeviceState, limits: ValidityLimits, *, is_work: bool
+) -> str | None:
+    """Why a window must not be used, with the numbers; None where it may."""
+    reasons = []
+    slowdowns = sorted({*before.slowdowns, *after.slowdowns})
+    if slowdowns:
+        reasons.append(f"slowdown: {', '.join(slowdowns)}")
+    others = sorted({*before.other_processes, *after.other_processes})
+    if others and not limits.allow_other_processes:
+        reasons.append(f"other processes on the device: {', '.join(map(str, others))}")
+    cores = foreign_cores(before, after, window.time_s)
+    if limits.max_foreign_cores is not None and cores is not None and cores > limits.max_foreign_cores:
+        reasons.append(f"other load: {cores:.2f} cores busy, {limits.max_foreign_cores:.2f} allowed")
+    if limits.max_temp_drift_c is not None and before.temp_c is not None and after.temp_c is not None:
+        drift_c = after.temp_c - before.temp_c
+        if abs(drift_c) > limits.max_temp_drift_c:
+            reasons.append(f"temperature drift: {drift_c:+.1f} °C, {limits.max_temp_drift_c:g} °C allowed")
+    if window.energy_j <= 0:
+        periods = window.update_periods
+        spanned = "" if periods is None else f" over {periods:.1f} update periods"
+        stuck = is_work and (periods is None or periods >= STUCK_PERIODS)
+        reasons.append(f"{'meter stuck' if stuck else 'no energy counted'}: 0 J in {window.time_s:.3g} s{spanned}")
+    if window.uncertainty_j is None:
+        reasons.append(f"no uncertainty: update period unknown or no update in {window.time_s:.3g} s")
+    return "; ".join(reasons) or None

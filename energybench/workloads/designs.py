@@ -1,0 +1,273 @@
+"""Named designs: which workloads a calibration runs, how long its windows are and how often it repeats them.
+
+A design must let the physical equation tell MACs, other operations, bytes, launches and time apart; a test computes the
+variance inflation of its columns. So every design sweeps arithmetic intensity (K of a matrix product), working set
+(streams from L1 to DRAM), operations outside MACs (pools at stride 1, softmax, GELU), launches (tiny operators) and
+holds idle rows, beside the kernels and networks themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from energybench.errors import UsageError
+from energybench.units import Second
+from energybench.workloads.idle import idle_workload
+from energybench.workloads.native import native_attention, native_conv2d, native_gru
+from energybench.workloads.network_rows import conv_net, gru_sequence_model, separable_conv_net, transformer_encoder
+from energybench.workloads.vendor import (
+    avg_pool,
+    layer_norm,
+    matmul,
+    matvec,
+    max_pool,
+    softmax,
+    stream_add,
+    stream_copy,
+    stream_exp,
+    stream_gelu,
+    vendor_attention,
+    vendor_conv2d,
+    vendor_gru,
+    vendor_linear,
+    vendor_projection,
+)
+from energybench.workloads.workload import Workload
+
+DESIGN_NAMES: Final = ("quick", "standard", "thorough")
+
+
+@dataclass(frozen=True)
+class Design:
+    """A list of workloads with the effort to spend on each.
+
+    `min_repeats`       windows of each workload at least
+    `max_repeats`       and at most
+    `target_rel_error`  repeats stop when the half-width of the 95 % interval of energy per call is below this share
+    `window_s`          length of a window on a meter that needs no longer one
+    """
+
+    name: str
+    workloads: tuple[Workload, ...]
+    min_repeats: int
+    max_repeats: int
+    target_rel_error: float
+    window_s: Second
+
+    def __post_init__(self) -> None:
+        names = [w.name for w in self.workloads]
+        if len(set(names)) != len(names):
+            twice = sorted({n for n in names if names.count(n) > 1})
+            raise UsageError(f"design {self.name} holds {twice[0]} twice; give each workload its own name")
+        if not 1 <= self.min_repeats <= self.max_repeats:
+            raise UsageError(
+                f"design {self.name}: repeats {self.min_repeats}…{self.max_repeats} make no range; mend it"
+            )
+
+
+def named_design(name: str, device: str = "cpu") -> Design:
+    """The design `name` for ``cpu`` or ``cuda:N``. Raises UsageError on an unknown name."""
+    if name not in DESIGN_NAMES:
+        raise UsageError(f"design {name!r} is unknown; use one of {', '.join(DESIGN_NAMES)}")
+    on_gpu = device.startswith("cuda")
+    workloads = list(_gpu_quick() if on_gpu else _cpu_quick())
+    if name != "quick":
+        workloads += _gpu_more() if on_gpu else _cpu_more()
+    if name == "thorough":
+        workloads += _gpu_most() if on_gpu else _cpu_most()
+    if name == "quick":
+        return Design(name, tuple(workloads), min_repeats=2, max_repeats=2, target_rel_error=0.05, window_s=0.4)
+    if name == "standard":
+        return Design(name, tuple(workloads), min_repeats=3, max_repeats=5, target_rel_error=0.02, window_s=1.0)
+    return Design(name, tuple(workloads), min_repeats=5, max_repeats=12, target_rel_error=0.01, window_s=2.0)
+
+
+def _cpu_quick() -> list[Workload]:
+    return [
+        idle_workload(),
+        native_conv2d(1, 16, 32, 16, 3, padding=1),
+        native_conv2d(1, 3, 64, 32, 5, stride=2, padding=2),
+        native_conv2d(1, 64, 16, 64, 1),
+        native_conv2d(1, 64, 32, 64, 3, padding=1, groups=64),
+        native_conv2d(1, 32, 28, 32, 3, stride=2, padding=1),
+        native_gru(16, 1, 32, 64),
+        native_gru(8, 4, 64, 64),
+        native_gru(4, 16, 128, 128),
+        native_attention(1, 4, 64, 32),
+        native_attention(1, 4, 128, 64),
+        native_attention(1, 2, 128, 32, causal=True),
+        *(matmul(256, 256, k) for k in (16, 64, 256, 1024, 2048)),
+        matmul(1024, 1024, 16),
+        matvec(1024, 1024),
+        matvec(4096, 2048),
+        vendor_conv2d(1, 32, 32, 32, 3, padding=1),
+        vendor_conv2d(4, 64, 28, 64, 3, padding=1),
+        vendor_conv2d(2, 96, 28, 96, 3, padding=1, groups=96),
+        vendor_gru(16, 8, 64, 64),
+        vendor_gru(32, 4, 128, 128),
+        vendor_attention(1, 4, 128, 64),
+        vendor_attention(2, 8, 256, 64),
+        vendor_linear(64, 256, 1024),
+        vendor_projection(256, 256, 768),
+        stream_add(2**12),
+        stream_add(2**16),
+        stream_add(2**22),
+        stream_copy(2**14),
+        stream_copy(2**23),
+        stream_exp(2**16),
+        stream_gelu(2**18),
+        softmax(512, 1024),
+        layer_norm(512, 1024),
+        max_pool(16, 64, 7),
+        avg_pool(16, 64, 15),
+        stream_add(16),
+        stream_exp(16),
+        matmul(8, 8, 8),
+        conv_net(),
+        separable_conv_net(),
+        gru_sequence_model(),
+        transformer_encoder(),
+    ]
+
+
+def _cpu_more() -> list[Workload]:
+    return [
+        native_conv2d(2, 8, 24, 24, 3),
+        native_conv2d(1, 24, 20, 48, 5, padding=2),
+        native_conv2d(1, 32, 14, 128, 1),
+        native_gru(32, 2, 16, 96),
+        native_gru(2, 8, 256, 64),
+        native_attention(2, 2, 96, 64),
+        native_attention(1, 8, 48, 16, causal=True),
+        *(matmul(512, 512, k) for k in (32, 128, 512, 2048)),
+        matmul(2048, 2048, 16),
+        matvec(512, 512),
+        matvec(8192, 4096),
+        vendor_conv2d(1, 128, 14, 256, 1),
+        vendor_conv2d(8, 16, 56, 32, 3, stride=2, padding=1),
+        vendor_gru(8, 32, 256, 256),
+        vendor_attention(4, 8, 128, 32, causal=True),
+        vendor_linear(256, 512, 512),
+        vendor_projection(64, 512, 512),
+        stream_add(2**19),
+        stream_add(2**24),
+        stream_copy(2**18),
+        stream_exp(2**12),
+        stream_exp(2**22),
+        stream_gelu(2**22),
+        softmax(64, 128),
+        layer_norm(64, 256),
+        max_pool(8, 128, 3),
+        avg_pool(8, 96, 9),
+        conv_net(4, 64),
+        conv_net(2, 48, training=True),
+        gru_sequence_model(16, 16),
+        transformer_encoder(1, 192),
+        transformer_encoder(1, 32, training=True),
+    ]
+
+
+def _cpu_most() -> list[Workload]:
+    return [
+        *(native_conv2d(1, c, 30, c, 3, padding=1) for c in (4, 8, 48)),
+        *(native_gru(t, 4, 96, 96) for t in (1, 5, 24)),
+        *(native_attention(1, 2, s, 48) for s in (33, 200)),
+        *(matmul(384, 768, k) for k in (24, 96, 384, 1536)),
+        *(stream_add(2**n) for n in (14, 18, 20)),
+        *(stream_copy(2**n) for n in (10, 20, 24)),
+        *(softmax(256, c) for c in (32, 512, 4096)),
+        *(vendor_conv2d(2, c, 40, c, 3, padding=1) for c in (8, 24, 128)),
+        separable_conv_net(4, 64),
+        gru_sequence_model(8, 8, training=True),
+    ]
+
+
+_GPU_DTYPES: Final = ("float32", "float16", "bfloat16")
+
+
+def _gpu_quick() -> list[Workload]:
+    return [
+        idle_workload(),
+        native_conv2d(8, 64, 56, 64, 3, padding=1),
+        native_conv2d(16, 3, 112, 64, 7, stride=2, padding=3),
+        native_conv2d(16, 128, 28, 128, 3, padding=1, groups=128),
+        native_gru(16, 32, 128, 256),
+        native_gru(4, 256, 256, 256),
+        native_attention(4, 8, 256, 64),
+        native_attention(2, 8, 512, 64, causal=True),
+        *(matmul(4096, 4096, k) for k in (16, 128, 1024, 4096)),
+        *(matmul(4096, 4096, k, dtype=d) for d in _GPU_DTYPES[1:] for k in (64, 512, 4096)),
+        matvec(16384, 8192),
+        vendor_conv2d(32, 64, 56, 64, 3, padding=1),
+        vendor_conv2d(32, 256, 14, 512, 1),
+        vendor_conv2d(32, 256, 28, 256, 3, padding=1, groups=256),
+        vendor_gru(64, 64, 512, 512),
+        vendor_gru(32, 256, 256, 1024),
+        vendor_attention(8, 16, 1024, 64),
+        vendor_attention(8, 16, 1024, 64, dtype="bfloat16"),
+        vendor_linear(4096, 1024, 4096),
+        vendor_projection(4096, 1024, 3072),
+        stream_add(2**18),
+        stream_add(2**22),
+        stream_add(2**27),
+        stream_copy(2**22),
+        stream_copy(2**27),
+        stream_exp(2**26),
+        stream_gelu(2**26),
+        softmax(16384, 1024),
+        layer_norm(16384, 1024),
+        max_pool(256, 112, 7),
+        avg_pool(256, 112, 15),
+        stream_add(16),
+        stream_exp(16),
+        matmul(8, 8, 8),
+        conv_net(128, 64),
+        separable_conv_net(128, 96),
+        gru_sequence_model(64, 128),
+        transformer_encoder(64, 256),
+    ]
+
+
+def _gpu_more() -> list[Workload]:
+    return [
+        native_conv2d(8, 256, 14, 512, 1),
+        native_gru(32, 64, 64, 512),
+        native_attention(8, 8, 128, 128),
+        *(matmul(8192, 8192, k, dtype=d) for d in _GPU_DTYPES for k in (32, 256, 2048)),
+        matmul(16384, 16384, 16),
+        matvec(32768, 8192),
+        vendor_conv2d(64, 128, 28, 128, 3, padding=1, dtype="bfloat16"),
+        vendor_conv2d(64, 64, 112, 128, 3, stride=2, padding=1),
+        vendor_gru(16, 512, 1024, 1024),
+        vendor_attention(4, 32, 2048, 128, causal=True, dtype="bfloat16"),
+        vendor_linear(8192, 4096, 4096, dtype="bfloat16"),
+        vendor_projection(8192, 4096, 4096, dtype="bfloat16"),
+        stream_add(2**24),
+        stream_copy(2**28),
+        stream_exp(2**20),
+        stream_gelu(2**22),
+        softmax(1024, 32768),
+        layer_norm(65536, 256),
+        max_pool(128, 224, 3),
+        avg_pool(128, 224, 9),
+        conv_net(64, 64, training=True),
+        separable_conv_net(64, 128),
+        gru_sequence_model(128, 256),
+        transformer_encoder(32, 512),
+        transformer_encoder(32, 128, training=True),
+    ]
+
+
+def _gpu_most() -> list[Workload]:
+    return [
+        *(native_conv2d(4, c, 56, c, 3, padding=1) for c in (16, 32, 128)),
+        *(native_gru(t, 64, 256, 256) for t in (1, 8, 48)),
+        *(native_attention(2, 8, s, 64) for s in (65, 384, 768)),
+        *(matmul(6144, 3072, k, dtype=d) for d in _GPU_DTYPES for k in (96, 768, 6144)),
+        *(stream_add(2**n) for n in (20, 25, 28)),
+        *(stream_copy(2**n) for n in (18, 25)),
+        *(softmax(4096, c) for c in (64, 8192)),
+        *(vendor_conv2d(16, c, 56, c, 3, padding=1) for c in (32, 96, 256)),
+        gru_sequence_model(64, 64, training=True),
+    ]
