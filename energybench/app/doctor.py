@@ -16,7 +16,7 @@ State = Literal["ok", "limited", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: a part of the set-up, what was observed, and the command that mends it (empty when nothing is amiss)."""
+    """One line: a part of the set-up, what was observed, and what mends it, empty when nothing is amiss."""
 
     part: str
     state: State

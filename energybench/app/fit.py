@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from energybench.errors import RecordError
+import pandas as pd
+
 from energybench.fitting import FitResult, fit_records
+from energybench.model.observations import Target
 from energybench.profiles import DeviceProfile
 from energybench.records.environment import Environment
 from energybench.records.frame import load_records, records_files
@@ -24,12 +25,7 @@ class FitOutcome:
     profile: DeviceProfile
 
 
-def records_sha256(paths: Sequence[Path]) -> dict[str, str]:
-    """Hash of every records file by its path as given: the evidence a profile names."""
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in records_files(paths)}
-
-
-def read_environments(paths: Sequence[Path]) -> Mapping[str, Environment]:
+def read_environments(paths: Sequence[Path]) -> dict[str, Environment]:
     """Environments of all runs by hash; a records file on its own brings none."""
     found: dict[str, Environment] = {}
     for path in records_files(paths):
@@ -39,11 +35,21 @@ def read_environments(paths: Sequence[Path]) -> Mapping[str, Environment]:
     return found
 
 
+def profile_name(text: str) -> str:
+    """A file name from a device's own name: ``NVIDIA H100 80GB HBM3`` → ``nvidia-h100-80gb-hbm3``."""
+    return re.sub(r"[^a-z0-9._]+", "-", re.sub(r"\(r\)|\(tm\)", "", text.lower())).strip("-.") or "device"
+
+
+def _environment_of(frame: pd.DataFrame, environments: Mapping[str, Environment]) -> Environment | None:
+    """The environment of the first row that has one."""
+    return next((environments[h] for h in frame["environment_sha256"] if h in environments), None)
+
+
 def fit_files(
     paths: Sequence[Path | str],
     *,
     equation: str = "physical",
-    target: Literal["gross", "net"] = "gross",
+    target: Target = "gross",
     name: str | None = None,
     out: Path | None = None,
 ) -> FitOutcome:
@@ -54,13 +60,13 @@ def fit_files(
     given = [Path(p) for p in paths]
     frame = load_records(*given)
     fit = fit_records(frame, equation=equation, target=target)
-    environments = read_environments(given)
-    environment = next((environments[h] for h in frame["environment_sha256"] if h in environments), None)
+    environment = _environment_of(frame, read_environments(given))
+    device_name = environment.device_name if environment else str(frame["device"].iloc[0])
     profile = DeviceProfile.from_fit(
         fit,
-        name=name or (environment.device_name if environment else f"{frame['device'].iloc[0]}"),
-        environment=environment.to_dict() if environment else {},
-        records_sha256=records_sha256(given),
+        name=name or profile_name(device_name),
+        environment=environment.to_dict() if environment else None,
+        records=records_files(given),
     )
     if out is not None:
         profile.save(out)
@@ -69,8 +75,6 @@ def fit_files(
 
 def fit_run(run: RunDirectory, *, equation: str = "physical") -> FitOutcome:
     """Fit one run and keep ``fit.json`` and ``profile.json`` in it. Raises RecordError when it has no records."""
-    if not run.records_path.exists():
-        raise RecordError(f"{run.path} holds no records.jsonl; calibrate first: energybench calibrate --out {run.path}")
     outcome = fit_files([run.path], equation=equation, out=run.profile_path)
     write_json_atomic(run.fit_path, outcome.fit.to_dict())
     return outcome

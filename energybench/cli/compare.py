@@ -39,23 +39,42 @@ def compare(
     banner(comparison.kind)
     rows = [
         (
-            r.workload,
-            r.family,
-            r.split,
-            format_si(r.measured_j, "J"),
-            format_si(r.estimated_j, "J"),
-            percent(r.error, signed=True),
-            "hit" if r.hit else "miss",
+            row.name,
+            row.family,
+            row.split,
+            format_si(row.recorded_energy_j, "J"),
+            format_si(row.estimated_energy_j, "J"),
+            percent(row.error_rel, signed=True),
+            {None: "–", True: "hit", False: "miss"}[row.hit],
         )
-        for r in sorted(comparison.rows, key=lambda r: -abs(r.error))[:worst]
+        for row in sorted(comparison.rows, key=lambda row: -abs(row.error_rel))[:worst]
     ]
-    columns = ("worst rows", "family", "split", comparison.kind, "estimated", "error", "90 % interval")
+    columns = (
+        "worst rows",
+        "family",
+        "split",
+        comparison.kind,
+        "estimated",
+        "error",
+        f"{comparison.level:.0%} interval",
+    )
     table("", columns, rows, right=(comparison.kind, "estimated", "error"))
-    nulls = [(name, percent(value)) for name, value in comparison.null_models.items()]
-    table("", ("null model", "median error"), nulls, right=("median error",))
-    say(f"median error {percent(comparison.median_ape)} over {len(comparison.rows)} rows ({comparison.kind})")
-    for split, value in comparison.by_split().items():
-        say(f"  {split}: {percent(value)}")
+    scores = {
+        "this profile, time measured": comparison.score,
+        "this profile, time predicted": comparison.predicted_time_score,
+        **{f"null model: {name}": score for name, score in comparison.null_models.items()},
+        **{f"split: {name}": score for name, score in comparison.by_split.items()},
+        **{f"family: {name}": score for name, score in comparison.by_family.items()},
+    }
+    cells = [
+        (name, score.n, percent(score.median_ape), percent(score.bias, signed=True)) for name, score in scores.items()
+    ]
+    table("", ("", "rows", "median error", "bias"), cells, right=("rows", "median error", "bias"))
+    if comparison.kind == "modelled":
+        say("pipeline check, not energy: fitting modelled power to time says nothing about accuracy")
+    else:
+        say(f"median error {percent(comparison.median_ape)} over {len(comparison.rows)} rows ({comparison.kind})")
+    say(f"{comparison.hits} of {comparison.with_interval} intervals hold the recorded energy")
     for note in comparison.notes:
         say(f"note: {note}")
     if exceeded:

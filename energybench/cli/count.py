@@ -71,13 +71,11 @@ def count(
     table("", columns, rows, right=columns[1:])
     say(f"total         {total.macs:,} MACs, {total.other_flops:,} other FLOPs, {total.flops:,} FLOPs (a MAC is two)")
     say(f"with padding  {total.nominal_macs:,} nominal MACs (what other tools print)")
-    say(
-        f"traffic       {format_si(total.load_bytes, 'B')} read ({format_si(total.weight_load_bytes, 'B')} of it weights), "
-        f"{format_si(total.store_bytes, 'B')} written; basis: {counts.traffic_basis}, policy: {counts.policy}"
-    )
-    say(
-        f"parameters    {counts.parameters:,} ({format_si(counts.parameter_bytes, 'B')}); operators run: {counts.calls:,}"
-    )
+    read, weights, written = (format_si(n, "B") for n in (total.load_bytes, total.weight_load_bytes, total.store_bytes))
+    say(f"traffic       {read} read ({weights} of it weights), {written} written")
+    say(f"              basis: {counts.traffic_basis}; execution policy: {counts.policy}")
+    say(f"parameters    {counts.parameters:,} ({format_si(counts.parameter_bytes, 'B')})")
+    say(f"operators     {counts.calls:,} run")
     say(f"coverage      {percent(counts.coverage)} of the traffic" + _uncovered(counts.uncovered))
     for note in counts.notes:
         say(f"note          {note}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from energybench.cli.console import banner, emit_json, percent, say, table
 from energybench.cli.options import Inputs, JsonFlag, Profile, Target
 from energybench.units import format_si
+
+#: Level of the interval that is printed, as in the JSON.
+LEVEL: Final = 0.9
 
 
 def estimate(
@@ -19,7 +22,6 @@ def estimate(
     time_s: Annotated[
         float | None, typer.Option("--time-s", help="Measured time of one call; predicted when left out.", min=0.0)
     ] = None,
-    level: Annotated[float, typer.Option(help="Level of the interval.", min=0.01, max=0.999)] = 0.9,
     json_output: JsonFlag = False,
 ) -> None:
     """Estimate the energy of one call, with an interval, by term and by module.
@@ -33,9 +35,8 @@ def estimate(
     loaded = DeviceProfile.load(profile)
     model, args, kwargs = load_target(target, inputs=inputs or ())
     result = estimate_model(model, loaded, *args, backward=backward, time_s=time_s, **kwargs)
-    low_j, high_j = result.interval(level)
     if json_output:
-        emit_json({"target": target, "profile": loaded.name, **result.to_dict(level=level)})
+        emit_json({**result.to_dict(), "model": target})
         return
     banner(result.kind)
     terms = result.by_term()
@@ -46,14 +47,15 @@ def estimate(
     if len(modules) > 1:
         cells = [(name or "(model)", format_si(e, "J")) for name, e in modules]
         table("", ("module, children included", "energy"), cells, right=("energy",))
-    say(
-        f"estimated ({result.kind} coefficients): {format_si(result.energy_j, 'J')} per call, "
-        f"{percent(level)} interval {format_si(low_j, 'J')} … {format_si(high_j, 'J')}"
+    interval = result.interval(LEVEL)
+    spread = (
+        "no interval: the profile cannot say how unseen workloads spread"
+        if interval is None
+        else f"{percent(LEVEL)} interval {format_si(interval.low_j, 'J')} … {format_si(interval.high_j, 'J')}"
     )
+    say(f"estimated from {result.kind} energy: {format_si(result.energy_j, 'J')} per call, {spread}")
     if result.time_s is not None:
         say(f"time: {format_si(result.time_s, 's')} ({result.time_kind})")
-    if result.extrapolated:
-        say("extrapolated: this model lies outside what the profile was fitted on")
     for note in result.notes:
         say(f"note: {note}")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from energybench.cli.console import banner, emit_json, say, table, warn
-from energybench.cli.options import Device, Inputs, JsonFlag, Meter, TdpW, Threads
+from energybench.cli.options import Inputs, JsonFlag, Meter, TdpW, Threads
 from energybench.errors import UsageError
 from energybench.units import format_si
 
@@ -16,7 +16,9 @@ def measure(
     context: typer.Context,
     target: Annotated[str | None, typer.Argument(help="package.module:factory or a .pt2 program.")] = None,
     inputs: Inputs = None,
-    device: Device = "cpu",
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda:N; default: the CPU for a TARGET, every meter for a command.")
+    ] = None,
     meter: Meter = "auto",
     tdp_w: TdpW = None,
     threads: Threads = None,
@@ -38,7 +40,7 @@ def measure(
 
     assert target is not None
     value = measure_target(
-        target, inputs=inputs or (), device=device, meter=meter, tdp_w=tdp_w, threads=threads, calls=calls
+        target, inputs=inputs or (), device=device or "cpu", meter=meter, tdp_w=tdp_w, threads=threads, calls=calls
     )
     if json_output:
         emit_json(value.to_dict())
@@ -56,21 +58,22 @@ def measure(
     return 0
 
 
-def _command(argv: list[str], meter: str, device: str, tdp_w: float | None, json_output: bool) -> int:
+def _command(argv: list[str], meter: str, device: str | None, tdp_w: float | None, json_output: bool) -> int:
     from energybench.app.measure import measure_command
+    from energybench.app.watch import summary_line
 
     if not argv:
         raise UsageError("no command follows --; write: energybench measure -- python train.py")
-    code, window = measure_command(argv, meter=meter, device=device, tdp_w=tdp_w)
+    code, measurement = measure_command(argv, meter=meter, device=device, tdp_w=tdp_w)
     if json_output:
-        emit_json({"command": argv, "exit_code": code, **window.to_dict()})
+        emit_json({"command": argv, "exit_code": code, **measurement.to_dict()})
         return code
-    for name, value in window.domains.items():
-        warn(f"energybench: {name}: {format_si(value.energy_j, 'J')} ± {format_si(value.uncertainty_j, 'J')}")
-    warn(
-        f"energybench: {window.kind}: {format_si(window.energy_j, 'J')} ± {format_si(window.uncertainty_j, 'J')} in "
-        f"{format_si(window.time_s, 's')}, mean {format_si(window.power_w, 'W')}"
-    )
+    for name, value in measurement.domains.items():
+        spread = "" if value.uncertainty_j is None else f" ± {format_si(value.uncertainty_j, 'J')}"
+        warn(f"energybench:   {name}: {format_si(value.energy_j, 'J')}{spread}")
+    for note in measurement.notes:
+        warn(f"energybench: note: {note}")
+    warn(summary_line(measurement))
     return code
 
 

@@ -24,33 +24,35 @@ def show(profile: Name, json_output: JsonFlag = False) -> None:
 
     Example: energybench profile show h100.json
     """
-    from energybench.profiles import DeviceProfile
+    from energybench.profiles import DeviceProfile, show_profile
 
     loaded = DeviceProfile.load(profile)
     if json_output:
         emit_json(loaded.to_dict())
         return
     banner(loaded.kind)
-    rows = [
-        (c.name, _number(c.value), c.unit, _number(c.bse), f"{_number(c.low)} … {_number(c.high)}", c.verdict)
-        for c in loaded.coefficients.values()
-    ]
-    columns = ("coefficient", "value", "unit", "standard error", "95 % interval", "verdict")
-    table(f"{loaded.name}: {loaded.equation} ({loaded.kind})", columns, rows, right=("value", "standard error"))
-    for line in loaded.describe():
-        say(line)
+    shown = show_profile(loaded)
+    for label, text in shown["facts"]:
+        say(f"{label:<14} {text}")
+    columns = ("coefficient", "value", "standard error", "interval", "verdict")
+    rows = [(c["name"], c["value"], c["bse"], c["interval"], c["verdict"]) for c in shown["coefficients"]]
+    table("", columns, rows, right=("value", "standard error"))
+    for text in (*shown["doubts"], *shown["notes"]):
+        say(f"note: {text}")
 
 
 @group.command()
 def validate(profile: Name) -> None:
-    """Check a profile; exit code 4 and the reason when it is refused.
+    """Check a profile and name what is doubtful about it; exit code 4 and the reason when it is refused.
 
     Example: energybench profile validate h100.json
     """
-    from energybench.profiles import DeviceProfile
+    from energybench.profiles import validate_profile
 
-    loaded = DeviceProfile.load(profile)
-    say(f"{profile}: valid; {loaded.equation} equation, kind {loaded.kind}")
+    doubts = validate_profile(profile)
+    say(f"{profile}: valid")
+    for text in doubts:
+        say(f"doubtful: {text}")
 
 
 @group.command()
@@ -59,20 +61,26 @@ def diff(first: Name, second: Name, json_output: JsonFlag = False) -> None:
 
     Example: energybench profile diff h100-march.json h100-june.json
     """
+    from dataclasses import asdict
+
     from energybench.profiles import DeviceProfile, diff_profiles
 
     a, b = DeviceProfile.load(first), DeviceProfile.load(second)
-    rows = diff_profiles(a, b)
+    facts, rows = diff_profiles(a, b)
     if json_output:
-        emit_json({"first": first, "second": second, "rows": [row.to_dict() for row in rows]})
+        emit_json({"first": first, "second": second, "facts": facts, "rows": [asdict(row) for row in rows]})
         return
     for kind in sorted({a.kind, b.kind}):
         banner(kind)
-    columns = ("coefficient", "unit", "first", "second", "ratio", "z", "verdict")
+    for fact in facts:
+        say(f"differs in {fact}")
+    columns = ("coefficient", "unit", "first", "second", "second/first", "z", "")
+    marks = {None: "not comparable", True: "differ", False: "no difference shown"}
     cells = [
-        (r.name, r.unit, _number(r.first), _number(r.second), _number(r.ratio), _number(r.z), r.verdict) for r in rows
+        (r.name, r.unit, _number(r.a_value), _number(r.b_value), _number(r.ratio), _number(r.z), marks[r.significant])
+        for r in rows
     ]
-    table("", columns, cells, right=("first", "second", "ratio", "z"))
+    table("", columns, cells, right=("first", "second", "second/first", "z"))
 
 
 @group.command("list")
@@ -81,20 +89,19 @@ def list_(json_output: JsonFlag = False) -> None:
 
     Example: energybench profile list
     """
+    from dataclasses import asdict
+
     from energybench.profiles import list_profiles
 
-    entries = list_profiles()
+    listed = list_profiles()
     if json_output:
-        emit_json({"profiles": [entry.to_dict() for entry in entries]})
+        emit_json({"profiles": [{**asdict(entry), "path": str(entry.path)} for entry in listed]})
         return
-    if not entries:
+    if not listed:
         say("no profiles yet; make one: energybench calibrate, then energybench fit RUN --out NAME.json")
         return
-    table(
-        "",
-        ("name", "device", "equation", "kind", "where"),
-        [(e.name, e.device, e.equation, e.kind, e.path) for e in entries],
-    )
+    rows = [(e.name, e.device, e.equation, e.kind, e.created_utc, e.problem or e.path) for e in listed]
+    table("", ("name", "device", "equation", "kind", "created", "where, or what is wrong"), rows)
 
 
 def register(app: typer.Typer) -> None:
