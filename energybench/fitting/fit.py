@@ -41,6 +41,7 @@ def fit_records(
     by_kernel_class: bool = False,
     level: float = 0.95,
     validation: bool = True,
+    time_law: bool = True,
     seed: int = 0,
 ) -> FitResult:
     """Fit an equation's coefficients to records.
@@ -56,6 +57,7 @@ def fit_records(
         by_kernel_class: `physical` with a MAC coefficient per kernel class.
         level: of the intervals.
         validation: score the fit on rows left out, beside the null models.
+        time_law: fit the durations too, so that a profile can predict them.
         seed: of random splits.
 
     Raises:
@@ -84,7 +86,7 @@ def fit_records(
     fitted = estimator.predict(sample.X)
     root = np.sqrt(estimator.weights_)
     weighted = sample.X * root[:, None]
-    names, clusters = np.unique(sample.rows.labels["workload"].astype(str), return_inverse=True)
+    names, clusters = np.unique(_cluster_labels(sample.rows), return_inverse=True)
     covariance = cluster_covariance(weighted, (sample.rows.energy_j - fitted) * root, clusters)
     inflation = vif(weighted)
     inference = _infer(chosen, sample, estimator, covariance, inflation, weighted, level)
@@ -109,15 +111,26 @@ def fit_records(
         X=sample.X,
         fittedvalues=fitted,
         spread_rel=_spread(scored, sample, fitted),
-        n_workloads=len(names),
+        n_workloads=len(set(work.labels["workload"])),
         converged=estimator.converged_,
         misfit=_misfit(sample, fitted, clusters, names),
         validation=scored,
-        time_law=fit_time_law(rows.table),
+        time_law=fit_time_law(rows.table) if time_law else None,
         null_models={name: model.fit(work.table, work.energy_j) for name, model in NULL_MODELS.items()},
         level=level,
         notes=_notes(chosen, rows, design.dropped, estimator, inflation, note, held_sample, int(held.sum())),
     )
+
+
+def _cluster_labels(rows: Observations) -> NDArray[np.str_]:
+    """What errs together: the rows of one workload, but every idle window by itself.
+
+    Idle windows have no work whose misfit they could share; one cluster of them all would leave static power without
+    degrees of freedom.
+    """
+    workloads = rows.labels["workload"].astype(str)
+    windows = [f"{w}, window {rows.labels['run_id'][i]}/{rows.labels['row_id'][i]}" for i, w in enumerate(workloads)]
+    return np.where(rows.idle, np.array(windows, dtype=str), workloads.astype(str))
 
 
 def _of_families(rows: Observations, families: Sequence[str] | None) -> Observations:

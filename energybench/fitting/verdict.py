@@ -69,11 +69,13 @@ def judge(
         return Finding(
             "model misfit", "the data ask for a negative value, which physics forbids: another term is missing", remedy
         )
+    if alone:
+        return Finding("not identified", "only one workload carries it", remedy)
     if at_bound:
         reason = "clamped at 0, which is a limit and not a finding that it is free"
         return Finding("not identified", f"{reason}, {collinear}" if collinear else reason, remedy)
     if half_width is None:
-        reason = "only one workload carries it" if alone else collinear or "no spread is left over to judge it by"
+        reason = collinear or "no spread is left over to judge it by"
         return Finding("not identified", reason, remedy)
     width = half_width / abs(value) if value else float("inf")
     if width <= IDENTIFIED_HALF_WIDTH:
