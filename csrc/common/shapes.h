@@ -1,0 +1,45 @@
+// Problem sizes, as the C interface passes them. Letters are the project's glossary: convolution N C_in H W C_out KH
+// KW, GRU T B I H, attention B Hn S D. Whoever fills one has checked it (bindings/, energybench/kernels/shapes.py).
+#pragma once
+
+#include "common/host_device.h"
+
+namespace eb {
+
+struct ConvShape {
+  Index N, C_in, H, W;  // x[n,c,h,w]
+  Index C_out, KH, KW;  // w[co,ci,kh,kw] with ci < C_in / groups
+  Index stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w, groups;
+  int has_bias;
+
+  // floor((n + 2p − d(k−1) − 1) / s) + 1 [D9, corrected]
+  EB_HD Index H_out() const { return (H + 2 * padding_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }
+  EB_HD Index W_out() const { return (W + 2 * padding_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }
+  EB_HD Index C_in_per_group() const { return C_in / groups; }
+  EB_HD Index C_out_per_group() const { return C_out / groups; }
+};
+
+struct GruShape {
+  Index T, B, I, H;  // x[t,b,i], h[b,h]
+  int has_bias, has_output_gate;
+};
+
+struct AttentionShape {
+  Index B, Hn, S_q, S_k, D;  // q[b,hn,i,d], k[b,hn,j,d]
+  int causal;
+
+  // Keys that query i sees: with a causal mask the first i + 1 (aligned at the top left, as torch's is_causal is).
+  EB_HD Index visible_keys(Index i) const { return causal && i + 1 < S_k ? i + 1 : S_k; }
+};
+
+// Multiply-adds that touch no memory: `streams` independent ones of `steps` rounds (kernels/probes.h).
+struct FmaProbeShape {
+  Index streams, steps;
+};
+
+// dst[i] = src[i] for n elements, `repeats` times.
+struct StreamProbeShape {
+  Index n, repeats;
+};
+
+}  // namespace eb

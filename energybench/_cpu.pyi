@@ -1,0 +1,56 @@
+"""Stub of the compiled CPU kernels (csrc/bindings/module_cpu.cpp)."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+_Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+_Counts: TypeAlias = dict[str, Any]
+
+count_fields: tuple[str, ...]
+compile_flags: str
+
+def default_threads() -> int: ...
+def release_threads() -> int: ...
+def conv2d(
+    x: _Array,
+    w: _Array,
+    bias: _Array | None,
+    y: _Array,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...
+def gru(
+    x: _Array,
+    h0: _Array,
+    w_ih: _Array,
+    w_hh: _Array,
+    b_ih: _Array | None,
+    b_hh: _Array | None,
+    w_io: _Array | None,
+    w_ho: _Array | None,
+    b_io: _Array | None,
+    b_ho: _Array | None,
+    y: _Array,
+    h_n: _Array,
+    state: _Array | None,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...
+def attention(
+    q: _Array,
+    k: _Array,
+    v: _Array,
+    y: _Array,
+    scratch: _Array,
+    scale: float,
+    causal: bool,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...
+def probe_fma(x: _Array, y: _Array, steps: int, threads: int, counting: bool) -> _Counts | None: ...
+def probe_stream(x: _Array, y: _Array, repeats: int, threads: int, counting: bool) -> _Counts | None: ...

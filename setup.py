@@ -1,0 +1,155 @@
+"""Build the native kernels: ``energybench._cpu`` always, ``energybench._cuda`` where nvcc is found.
+
+Everything else about the package stands in pyproject.toml. Environment:
+
+``ENERGYBENCH_CUDA``       ``auto`` (default: build where nvcc is found), ``on`` (an error without nvcc), ``off``
+``ENERGYBENCH_CUDA_ARCH``  one architecture, such as ``90a``; default 80, 90a and PTX of 90 for newer ones
+``ENERGYBENCH_CPU_FLAGS``  instead of ``-O3 -mavx2 -mfma``, for a processor without AVX2
+``ENERGYBENCH_WERROR``     ``1``: a warning in our sources is an error
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pybind11 import get_include
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent
+CSRC = Path("csrc")
+INCLUDES = [str(CSRC)]
+
+#: Every rounding is written down: contraction is off and `mac` is an explicit fma, so that the plain and the counting
+#: instantiation agree bit for bit.
+NUMERICS = ["-ffp-contract=off"]
+WARNINGS = ["-Wall", "-Wextra"]
+
+
+def switched_on(name: str) -> bool:
+    """Whether an environment flag is set to anything but 0."""
+    return os.environ.get(name, "") not in ("", "0")
+
+
+def cpu_flags() -> list[str]:
+    """Flags of the kernels' own translation units; the bindings stay at the compiler's plain architecture."""
+    if flags := os.environ.get("ENERGYBENCH_CPU_FLAGS"):
+        return flags.split()
+    return ["-O3", "-mavx2", "-mfma"] if platform.machine() == "x86_64" else ["-O3"]
+
+
+def find_nvcc() -> Path | None:
+    """nvcc, or None where CUDA is switched off or absent. Exits when it was asked for and is absent."""
+    mode = os.environ.get("ENERGYBENCH_CUDA", "auto")
+    if mode not in ("auto", "on", "off"):
+        raise SystemExit(f"ENERGYBENCH_CUDA={mode!r} is unknown; use auto, on or off")
+    if mode == "off":
+        return None
+    home = os.environ.get("CUDA_HOME")
+    nvcc = shutil.which("nvcc", path=f"{home}/bin" if home else None) or shutil.which(
+        "nvcc", path="/usr/local/cuda/bin"
+    )
+    if nvcc is None and mode == "on":
+        raise SystemExit("ENERGYBENCH_CUDA=on, but nvcc was not found; put it on PATH or set CUDA_HOME")
+    return Path(nvcc) if nvcc else None
+
+
+def toolkit_library_folder(nvcc: Path) -> Path:
+    """Where libcudart_static.a lies, asked of nvcc itself, for nvcc may be a wrapper."""
+    dry = subprocess.run([nvcc, "--dryrun", "-c", "x.cu"], cwd=ROOT, capture_output=True, text=True, check=False)
+    for line in dry.stderr.splitlines():
+        if line.startswith("#$ TOP="):
+            top = Path(line.removeprefix("#$ TOP=").strip())
+            for folder in (top / "lib64", top / "targets" / f"{platform.machine()}-linux" / "lib", top / "lib"):
+                if (folder / "libcudart_static.a").exists():
+                    return folder
+    raise SystemExit("libcudart_static.a was not found beside nvcc; install the CUDA runtime's development files")
+
+
+def cuda_architectures() -> list[str]:
+    """``-gencode`` flags."""
+    if arch := os.environ.get("ENERGYBENCH_CUDA_ARCH"):
+        number = arch.removeprefix("sm_")
+        return [f"-gencode=arch=compute_{number},code=sm_{number}"]
+    return [
+        "-gencode=arch=compute_80,code=sm_80",
+        "-gencode=arch=compute_90a,code=sm_90a",
+        "-gencode=arch=compute_90,code=compute_90",
+    ]
+
+
+def sources(*folders: str) -> list[str]:
+    """Sorted, so that a build is reproducible."""
+    return sorted(str(path) for f in folders for path in (CSRC / f).iterdir() if path.suffix in (".cpp", ".cu"))
+
+
+class NativeBuild(build_ext):  # type: ignore[misc] - setuptools has no types here
+    """Compiles each translation unit with its own flags, two at a time."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile and link one module."""
+        self._temporary = Path(self.build_temp)
+        werror = switched_on("ENERGYBENCH_WERROR")
+        host = ["-std=c++17", "-fPIC", "-fvisibility=hidden", *NUMERICS, *WARNINGS, *(["-Werror"] if werror else [])]
+        nvcc = ["-std=c++17", "-O3", "--fmad=false", *cuda_architectures(), "-Xcompiler=-fPIC,-fvisibility=hidden"]
+        nvcc += ["-cudart=static", "--expt-relaxed-constexpr", *(["-Werror=all-warnings"] if werror else [])]
+        kernel_flags = cpu_flags()
+        commands: list[tuple[str, list[str]]] = []
+        for source in ext.sources:
+            if source.endswith(".cu"):
+                commands.append((source, [str(find_nvcc()), *nvcc]))
+            elif "/bindings/" in source:
+                define = f'-DEB_COMPILE_FLAGS="{" ".join(kernel_flags + NUMERICS)}"'
+                pybind = [f"-isystem{get_include()}", *(f"-isystem{d}" for d in self.compiler.include_dirs)]
+                commands.append((source, [*self._cxx(), "-O2", *host, define, *pybind]))
+            else:
+                commands.append((source, [*self._cxx(), *kernel_flags, "-fopenmp", *host]))
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            objects = list(pool.map(lambda command: self._compile(*command), commands))
+        target = Path(self.get_ext_fullpath(ext.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Written beside and moved into place: a process that has the old module mapped keeps a whole file.
+        fresh = target.with_suffix(".new")
+        self._run([*self._cxx(), "-shared", *objects, *ext.extra_link_args, "-o", str(fresh)])
+        fresh.replace(target)
+
+    def _cxx(self) -> list[str]:
+        return os.environ.get("CXX", "g++").split()
+
+    def _compile(self, source: str, command: list[str]) -> str:
+        output = self._temporary / (source.replace("/", "_") + ".o")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        self._run([*command, *(f"-I{d}" for d in INCLUDES), "-c", source, "-o", str(output)])
+        return str(output)
+
+    def _run(self, command: list[Any]) -> None:
+        print(" ".join(map(str, command)), flush=True)
+        subprocess.run(command, cwd=ROOT, check=True)
+
+
+def extensions() -> list[Extension]:
+    """The modules to build here."""
+    headers = sorted(str(path) for path in CSRC.glob("*/*.h"))
+    modules = [
+        Extension(
+            "energybench._cpu",
+            [*sources("cpu"), str(CSRC / "bindings/module_cpu.cpp")],
+            depends=headers,
+            extra_link_args=["-fopenmp"],
+        )
+    ]
+    nvcc = find_nvcc()
+    if nvcc is not None and (CSRC / "bindings/module_cuda.cpp").exists():
+        link = [f"-L{toolkit_library_folder(nvcc)}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+        cuda_sources = [*sources("cuda"), str(CSRC / "bindings/module_cuda.cpp")]
+        modules.append(Extension("energybench._cuda", cuda_sources, depends=headers, extra_link_args=link))
+    return modules
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": NativeBuild})
