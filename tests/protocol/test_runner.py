@@ -1,0 +1,294 @@
+"""Whole runs on the planted device: records, resume, locks, failures, kinds."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from energybench.app.replay import replay
+from energybench.errors import MeterUnavailable, RecordError, ThrottledError, UsageError
+from energybench.meters.simulated import SimulatedMeter
+from energybench.meters.virtual_device import VirtualDevice
+from energybench.protocol import HostExecutor, Manifest, VirtualExecutor, run_design
+from energybench.protocol.device_state import DeviceState
+from energybench.records.frame import load_records
+from energybench.records.jsonl import JsonlWriter
+from energybench.records.run_directory import RunDirectory
+from energybench.workloads.designs import Design
+
+TERMS_J = {"macs": 1.1e-11, "other_flops": 6.0e-12, "bytes": 9.0e-11, "launches": 2.0e-6, "time_s": 41.0}
+
+
+def test_records_agree_with_what_was_planted(small_design, run_virtual, tmp_path):
+    manifest = run_virtual(small_design, tmp_path / "run")
+    frame = load_records(tmp_path / "run")
+    assert manifest.status == "finished"
+    assert set(frame["workload"]) == {"idle", "macs", "bytes", "launch"}
+    assert frame["valid"].all()
+    truth_j = sum(frame[name] * joules for name, joules in TERMS_J.items())
+    # noise of 1 % a tick over at least 50 ticks
+    assert (frame["energy_j"] / truth_j).to_numpy() == pytest.approx(1.0, abs=5 * 0.01 / 50**0.5)
+    work = frame[frame["split"] != "idle"]
+    assert work["idle_power_w"].to_numpy() == pytest.approx(41.0, rel=0.02)
+    assert work["time_s"].to_numpy() == pytest.approx(
+        (work["macs"] / 2e12).combine(work["bytes"] / 1e11, max) + 5e-6, rel=1e-3
+    )
+
+
+def test_a_simulated_meter_never_writes_measured(small_design, run_virtual, tmp_path):
+    manifest = run_virtual(small_design, tmp_path / "run")
+    assert manifest.kind == "simulated"
+    assert {r.kind for r in RunDirectory(tmp_path / "run").read_records()} == {"simulated"}
+    assert "measured" not in (tmp_path / "run" / "records.jsonl").read_text()
+
+
+def test_repeats_stop_at_the_target_and_rounds_are_shuffled(small_design, run_virtual, tmp_path):
+    run_virtual(small_design, tmp_path / "run")
+    records = RunDirectory(tmp_path / "run").read_records()
+    repeats = {w.name: sum(r.workload == w.name for r in records) for w in small_design.workloads}
+    assert all(2 <= n <= 3 for n in repeats.values())
+    assert [r.order for r in records] == sorted(r.order for r in records)
+    rounds = [[r.workload for r in records if r.repeat == i] for i in range(2)]
+    assert rounds[0] != [w.name for w in small_design.workloads] or rounds[1] != rounds[0]
+
+
+def test_the_same_seed_gives_the_same_run(small_design, run_virtual, tmp_path):
+    for name in ("a", "b"):
+        run_virtual(small_design, tmp_path / name, seed=3)
+    run_virtual(small_design, tmp_path / "c", seed=4)
+    a, b, c = ([(r.row_id, r.energy_j) for r in RunDirectory(tmp_path / n).read_records()] for n in "abc")
+    assert a == b
+    assert [i for i, _ in a] != [i for i, _ in c]
+
+
+def test_readings_give_the_records_again(small_design, run_virtual, tmp_path):
+    run_virtual(small_design, tmp_path / "run")
+    result = replay(tmp_path / "run")
+    assert result.agrees
+    assert result.rows == len(RunDirectory(tmp_path / "run").read_records())
+
+
+def test_replay_sees_a_changed_record_and_a_lost_reading(small_design, run_virtual, tmp_path):
+    run_virtual(small_design, tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
+    rows = [json.loads(line) for line in run.records_path.read_text().splitlines()]
+    rows[1]["energy_j"] *= 1 + 1e-12
+    run.records_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = replay(run)
+    assert [(d.row_id, d.name) for d in result.differences] == [(rows[1]["row_id"], "energy_j")]
+    kept = [line for line in run.readings_path.read_text().splitlines() if json.loads(line)["row_id"] != "macs#0"]
+    run.readings_path.write_text("\n".join(kept) + "\n")
+    assert ("macs#0", "readings") in [(d.row_id, d.name) for d in replay(run).differences]
+
+
+def test_replay_of_an_absent_run(tmp_path):
+    with pytest.raises(RecordError, match="does not exist"):
+        replay(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_cut_run_resumes_to_the_same_rows(small_design, run_virtual, tmp_path, seed):
+    """The file is cut at a random byte, as a kill or a power cut would leave it."""
+    # two windows of each are certain; a third depends on the values, which a resumed device draws anew
+    design = Design("fixed", small_design.workloads, 2, 2, 0.05, 0.4)
+    run_virtual(design, tmp_path / "whole")
+    whole = [(r.row_id, r.order) for r in RunDirectory(tmp_path / "whole").read_records()]
+    run_virtual(design, tmp_path / "cut")
+    run = RunDirectory(tmp_path / "cut")
+    before = run.read_records()
+    data = run.records_path.read_bytes()
+    cut = random.Random(seed).randrange(len(data))
+    run.records_path.write_bytes(data[:cut])
+    manifest = run_virtual(design, tmp_path / "cut", resume=True)
+    after = run.read_records()
+    assert [(r.row_id, r.order) for r in after] == whole
+    # a whole last line without its newline is kept, a torn one is measured again
+    kept = data[:cut].count(b"\n")
+    assert after[:kept] == before[:kept]
+    assert len({r.run_id for r in after}) == 1
+    assert manifest.status == "finished"
+    assert replay(run).agrees
+    load_records(tmp_path / "cut")
+
+
+def test_a_finished_run_resumes_to_itself(small_design, run_virtual, tmp_path):
+    run_virtual(small_design, tmp_path / "run")
+    text = (tmp_path / "run" / "records.jsonl").read_bytes()
+    manifest = run_virtual(small_design, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "records.jsonl").read_bytes() == text
+    assert manifest.resumed == 1
+
+
+def test_a_run_is_not_overwritten(small_design, run_virtual, tmp_path):
+    run_virtual(small_design, tmp_path / "run")
+    with pytest.raises(UsageError, match="--resume"):
+        run_virtual(small_design, tmp_path / "run")
+
+
+def test_another_run_is_not_continued(small_design, run_virtual, tmp_path):
+    run_virtual(small_design, tmp_path / "run")
+    with pytest.raises(RecordError, match="seed 0 and cannot go on with 1"):
+        run_virtual(small_design, tmp_path / "run", resume=True, seed=1)
+
+
+def test_two_writers_are_refused(small_design, run_virtual, tmp_path):
+    (tmp_path / "run").mkdir()
+    with (
+        JsonlWriter(tmp_path / "run" / "records.jsonl"),
+        pytest.raises(RecordError, match="being written by another process"),
+    ):
+        run_virtual(small_design, tmp_path / "run")
+
+
+def test_a_budget_ends_the_run_in_virtual_time(small_design, run_virtual, tmp_path):
+    manifest = run_virtual(small_design, tmp_path / "run", budget_s=150.0)
+    records = RunDirectory(tmp_path / "run").read_records()
+    assert manifest.status == "budget"
+    assert 0 < len(records) < 8
+    assert records[-1].end_ns <= 150e9
+    assert run_virtual(small_design, tmp_path / "run", resume=True).status == "finished"
+
+
+def test_a_workload_that_cannot_run_is_skipped_and_recorded(tmp_path, logging_meter, workload):
+    design = Design("faulty", (workload("ok", macs=10), workload("big", fault="memory", macs=5)), 1, 1, 0.1, 0.05)
+    manifest = _host_run(design, tmp_path / "run", logging_meter)
+    assert manifest.skipped == {"big": "out of memory"}
+    assert manifest.status == "finished"
+    assert Manifest.load(RunDirectory(tmp_path / "run")).skipped == {"big": "out of memory"}
+    assert {r.workload for r in RunDirectory(tmp_path / "run").read_records()} == {"ok"}
+
+
+def test_a_kernel_that_gives_nan_is_never_timed(tmp_path, logging_meter, workload):
+    design = Design("faulty", (workload("ok", macs=10), workload("nan", fault="nan", macs=5)), 1, 1, 0.1, 0.05)
+    manifest = _host_run(design, tmp_path / "run", logging_meter)
+    assert "NaN or infinite" in manifest.skipped["nan"]
+    assert {r.workload for r in RunDirectory(tmp_path / "run").read_records()} == {"ok"}
+
+
+def test_no_workload_at_all_is_an_error(tmp_path, logging_meter, workload):
+    design = Design("faulty", (workload("nan", fault="nan"),), 1, 1, 0.1, 0.05)
+    with pytest.raises(UsageError, match="no workload of design faulty could run"):
+        _host_run(design, tmp_path / "run", logging_meter)
+
+
+class _Interrupting(VirtualExecutor):
+    """Presses Ctrl-C while the fifth row is prepared."""
+
+    prepared = 0
+
+    def prepare(self, workload):
+        self.prepared += 1
+        if self.prepared == 5:
+            raise KeyboardInterrupt
+        return super().prepare(workload)
+
+
+def test_ctrl_c_leaves_a_usable_run(small_design, run_virtual, scenario_path, tmp_path):
+    device = VirtualDevice.load(scenario_path)
+    with pytest.raises(KeyboardInterrupt):
+        run_design(small_design, _Interrupting(device), SimulatedMeter(device), RunDirectory(tmp_path / "run"))
+    run = RunDirectory(tmp_path / "run")
+    assert Manifest.load(run).status == "interrupted"
+    assert len(run.read_records()) == 3  # the first was the warm-up's
+    assert replay(run).agrees
+    assert run_virtual(small_design, tmp_path / "run", resume=True).status == "finished"
+
+
+class _Throttled(VirtualExecutor):
+    def state(self) -> DeviceState:
+        return DeviceState(temp_c=91.0, slowdowns=("hw_thermal_slowdown",))
+
+
+def test_a_run_of_bad_windows_is_refused_with_the_cause(small_design, scenario_path, tmp_path):
+    device = VirtualDevice.load(scenario_path)
+    with pytest.raises(ThrottledError, match="12 of 12 windows are invalid, 12 of them for slowdown"):
+        run_design(small_design, _Throttled(device), SimulatedMeter(device), RunDirectory(tmp_path / "run"))
+    records = RunDirectory(tmp_path / "run").read_records()
+    assert {r.invalid_reason for r in records} == {"slowdown: hw_thermal_slowdown"}
+    assert Manifest.load(RunDirectory(tmp_path / "run")).status == "refused"
+
+
+def test_invalid_windows_are_taken_again(small_design, scenario_path, tmp_path):
+    class Once(VirtualExecutor):
+        asked = 0
+
+        def state(self) -> DeviceState:
+            self.asked += 1
+            return DeviceState(slowdowns=("hw_slowdown",) if 10 < self.asked < 13 else ())
+
+    device = VirtualDevice.load(scenario_path)
+    design = Design("fixed", small_design.workloads, 2, 2, 0.05, 0.4)
+    run_design(design, Once(device), SimulatedMeter(device), RunDirectory(tmp_path / "run"))
+    records = RunDirectory(tmp_path / "run").read_records()
+    assert 1 <= sum(not r.valid for r in records) <= 3
+    for workload in design.workloads:
+        assert sum(r.valid for r in records if r.workload == workload.name) == 2
+
+
+def test_a_meter_that_goes_away_ends_the_run(small_design, scenario_path, tmp_path):
+    device = VirtualDevice.load(scenario_path)
+    meter = SimulatedMeter(device)
+
+    class Unplugging(VirtualExecutor):
+        prepared = 0
+
+        def prepare(self, workload):
+            self.prepared += 1
+            if self.prepared == 4:
+                meter.close()
+            return super().prepare(workload)
+
+    with pytest.raises(MeterUnavailable):
+        run_design(small_design, Unplugging(device), meter, RunDirectory(tmp_path / "run"))
+    assert Manifest.load(RunDirectory(tmp_path / "run")).status == "failed"
+    assert len(RunDirectory(tmp_path / "run").read_records()) == 2
+
+
+class _Watcher:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def started(self, *, design, meter, kind, rows, done) -> None:
+        self.calls.append(f"started {design} {kind} {rows} {done}")
+
+    def row_done(self, record, *, done, rows) -> None:
+        self.calls.append("row")
+        assert done <= rows
+
+    def skipped(self, workload, reason) -> None:
+        self.calls.append(f"skipped {workload}")
+
+    def finished(self, status) -> None:
+        self.calls.append(f"finished {status}")
+
+
+def test_progress_is_told(small_design, run_virtual, tmp_path):
+    watcher = _Watcher()
+    run_virtual(small_design, tmp_path / "run", progress=watcher)
+    rows = len(RunDirectory(tmp_path / "run").read_records())
+    assert watcher.calls[0] == "started small simulated 12 0"
+    assert watcher.calls.count("row") == rows
+    assert watcher.calls[-1] == "finished finished"
+
+
+def _host_run(design: Design, path: Path, meter_class) -> Manifest:
+    """Really runs the workloads, in wall time, under a meter whose counter follows the real clock."""
+    from energybench.meters.clock import MonotonicClock
+
+    class RealTime(meter_class):
+        nominal_update_period_s = 0.0
+
+        def __init__(self) -> None:
+            super().__init__([])
+            self.clock = MonotonicClock()
+
+        def read(self):
+            self.now_ns_ = self.clock.now_ns()
+            return super().read()
+
+    meter = RealTime()
+    meter.period_s = 1e-4
+    return run_design(design, HostExecutor("cpu"), meter, RunDirectory(path))
