@@ -20,12 +20,12 @@ from energybench.model import (
 from energybench.model.features import COUNT_COLUMNS
 from energybench.records.frame import records_frame
 from energybench.records.model_counts import ModelCounts, OperatorCounts
-from energybench.records.op_counts import OpCounts
+from energybench.records.op_counts import DtypeCounts, OpCounts
 from energybench.records.run_record import DomainValue, RunRecord
 
 
-def counts(**tallies: int) -> OpCounts:
-    return OpCounts.single("float32", launches=tallies.pop("launches", 0), **tallies)
+def counts(*, launches: int = 0, **tallies: int) -> OpCounts:
+    return OpCounts({"float32": DtypeCounts(**tallies)}, launches)
 
 
 @pytest.fixture

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from energybench.fitting import fit_records
+import energybench.fitting
+
+# Any: a test looks into results without first proving that each part exists
+fit_records: Any = energybench.fitting.fit_records
+
 
 DATA_SETS = 320
 

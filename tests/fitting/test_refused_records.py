@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from energybench.errors import FitError, RecordError
 from energybench.fitting import fit_records
 
 
-def edited(frame: pd.DataFrame, row: int, **values: object) -> pd.DataFrame:
+def edited(frame: pd.DataFrame, row: int, **values: Any) -> pd.DataFrame:
     copy = frame.copy()
     for name, value in values.items():
         copy[name] = copy[name].astype(object)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from energybench.fitting import fit_time_law
+import energybench.fitting
 from energybench.model import FeatureTable, TimeLaw
+
+# Any: a test looks into results without first proving that each part exists
+fit_time_law: Any = energybench.fitting.fit_time_law
 
 
 def test_planted_rates_come_back(frame) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
-from energybench.fitting import RelativeLeastSquares, fit_records
+import energybench.fitting
+from energybench.fitting import RelativeLeastSquares
 from energybench.model.scores import score
+
+# Any: a test looks into results without first proving that each part exists
+fit_records: Any = energybench.fitting.fit_records
 
 
 def test_scores_by_hand() -> None:
