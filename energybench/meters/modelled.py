@@ -62,7 +62,8 @@ class ModelledMeter:
         self.tdp_w = tdp_w
         self.name = "modelled"
         self.clock: Clock = MonotonicClock()
-        self.nominal_update_period_s: Second | None = 0.0
+        # No sensor, no update, so no uncertainty of an edge: that of a model is not a number we know.
+        self.nominal_update_period_s: Second | None = None
         self.domains: tuple[Domain, ...] = (Domain(name="cpu"),)
         self._power_per_thread_w = tdp_w / threads
 

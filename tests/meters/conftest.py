@@ -1,0 +1,262 @@
+"""Fakes at the real boundary: a powercap tree that another process advances, a stand-in for pynvml, scenarios."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+SCENARIO: dict[str, dict[str, Any]] = {
+    "planted": {
+        "mac_fp32_j": 1.1e-11,
+        "other_flop_j": 6.0e-12,
+        "byte_j": 9.0e-11,
+        "launch_j": 2.0e-6,
+        "static_power_w": 41.0,
+    },
+    "time": {"mac_rate": 2.0e12, "byte_rate": 1.0e11, "launch_s": 5.0e-6},
+    "sensor": {
+        "update_period_s": 0.1,
+        "averaging_window_s": 0.1,
+        "resolution_j": 0.001,
+        "gain": 1.0,
+        "noise_rel": 0.01,
+        "drift_rel_per_min": 0.0,
+        "seed": 7,
+    },
+}
+
+
+@pytest.fixture
+def scenario_dict() -> Callable[..., dict[str, Any]]:
+    """The example scenario as parsed TOML, with sections changed by keyword: ``sensor={"seed": 1}``."""
+
+    def make(**sections: dict[str, Any]) -> dict[str, Any]:
+        data: dict[str, Any] = {"name": "example", **{k: dict(v) for k, v in SCENARIO.items()}}
+        for name, values in sections.items():
+            data.setdefault(name, {}).update(values)
+        return data
+
+    return make
+
+
+@pytest.fixture
+def scenario_file(tmp_path: Path, scenario_dict: Callable[..., dict[str, Any]]) -> Callable[..., Path]:
+    """The same as a file."""
+
+    def make(**sections: dict[str, Any]) -> Path:
+        data = scenario_dict(**sections)
+        lines = [f'name = "{data.pop("name")}"']
+        for section, values in data.items():
+            lines.append(f"[{section}]")
+            lines += [f"{key} = {value!r}" for key, value in values.items()]
+        path = tmp_path / "scenario.toml"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    return make
+
+
+WRITER = """
+import os, sys, time
+counters = {}
+def write(path, value, span):
+    fd = counters.get(path)
+    if fd is None:
+        fd = counters[path] = os.open(path, os.O_WRONLY)
+    os.pwrite(fd, b"%020d\\n" % value, 0)   # one write of fixed length: a reader never sees half a number
+values = {}
+for line in sys.stdin:
+    command, path, a, b = line.split()
+    if command == "add":                      # path, microjoules, modulus
+        values[path] = (values.get(path, int(open(path).read())) + int(a)) % int(b)
+        write(path, values[path], b)
+        print("done", flush=True)
+    elif command == "run":                    # path, watts, seconds: real time, about one update per millisecond
+        start = time.monotonic(); first = int(open(path).read())
+        print("done", flush=True)
+        while (elapsed := time.monotonic() - start) < float(b):
+            write(path, first + int(elapsed * float(a) * 1e6), 0)
+            time.sleep(0.001)
+"""
+
+
+class PowercapTree:
+    """A sysfs root with powercap zones, and the process that moves their counters."""
+
+    RANGE_UJ = 262_143_328_850  # what Intel parts show: (2^32 − 1) · 61.035 µJ
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.base = root / "class" / "powercap"
+        self.base.mkdir(parents=True)
+        self._writer: subprocess.Popen[str] | None = None
+
+    def zone(
+        self, directory: str, name: str, energy_uj: int = 0, range_uj: int = RANGE_UJ, limit_uw: int | None = None
+    ) -> Path:
+        path = self.base / directory
+        path.mkdir()
+        (path / "name").write_text(name + "\n")
+        (path / "energy_uj").write_text(f"{energy_uj:020d}\n")
+        (path / "max_energy_range_uj").write_text(f"{range_uj}\n")
+        if limit_uw is not None:
+            (path / "constraint_0_max_power_uw").write_text(f"{limit_uw}\n")
+        return path
+
+    def client(self) -> PowercapTree:
+        """One laptop socket: package, core, uncore, DRAM, psys, and the memory-mapped copy of the package."""
+        self.zone("intel-rapl:0", "package-0", 5_000_000)
+        self.zone("intel-rapl:0:0", "core", 3_000_000)
+        self.zone("intel-rapl:0:1", "uncore", 1_000_000)
+        self.zone("intel-rapl:0:2", "dram", 2_000_000, range_uj=65_712_999_613)
+        self.zone("intel-rapl:1", "psys", 9_000_000)
+        self.zone("intel-rapl-mmio:0", "package-0", 5_000_000)
+        return self
+
+    def _tell(self, *words: object) -> None:
+        if self._writer is None:
+            self._writer = subprocess.Popen(
+                [sys.executable, "-c", WRITER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        assert self._writer.stdin is not None
+        assert self._writer.stdout is not None
+        self._writer.stdin.write(" ".join(map(str, words)) + "\n")
+        self._writer.stdin.flush()
+        assert self._writer.stdout.readline() == "done\n"
+
+    def add(self, directory: str, energy_uj: int, range_uj: int = RANGE_UJ) -> None:
+        """Let the writer process move one counter, wrapping as the hardware does."""
+        self._tell("add", self.base / directory / "energy_uj", energy_uj, range_uj + 1)
+
+    def run(self, directory: str, power_w: float, duration_s: float) -> None:
+        """Let the writer process move one counter in real time."""
+        self._tell("run", self.base / directory / "energy_uj", power_w, duration_s)
+
+    def stop(self) -> None:
+        if self._writer is not None:
+            self._writer.kill()
+            for pipe in (self._writer.stdin, self._writer.stdout):
+                assert pipe is not None
+                pipe.close()
+            self._writer.wait()
+
+
+@pytest.fixture
+def powercap_tree(tmp_path: Path) -> Iterator[PowercapTree]:
+    tree = PowercapTree(tmp_path / "sys")
+    yield tree
+    tree.stop()
+
+
+class NVMLError(Exception):
+    def __init__(self, value: int) -> None:
+        super().__init__(f"code {value}")
+        self.value = value
+
+
+class FakeNvml:
+    """A stand-in for the module ``pynvml``: boards as dictionaries, any call can be made to fail."""
+
+    NVML_FI_DEV_POWER_INSTANT = 186
+    NVMLError = NVMLError
+
+    def __init__(self, *boards: dict[str, Any]) -> None:
+        self.boards = [
+            {
+                "uuid": f"GPU-FAKE-{i}",
+                "name": "Fake H100",
+                "bus": f"00000000:{i + 1:02X}:00.0",
+                "energy_mj": 1_000,
+                "mig": None,
+                **board,
+            }
+            for i, board in enumerate(boards or ({},))
+        ]
+        self.fail: dict[str, int] = {}
+        self.starts = 0
+        self.stops = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if name.startswith("nvml"):
+            code = super().__getattribute__("fail").get(name)
+            if code is not None:
+
+                def failing(*_: object) -> Any:
+                    raise NVMLError(code)
+
+                return failing
+        return value
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        self.starts += 1
+
+    def nvmlShutdown(self) -> None:  # noqa: N802
+        self.stops += 1
+
+    def nvmlSystemGetDriverVersion(self) -> bytes:  # noqa: N802
+        return b"580.00"
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return len(self.boards)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> dict[str, Any]:  # noqa: N802
+        return self.boards[index]
+
+    def nvmlDeviceGetHandleByPciBusId(self, bus_id: bytes) -> dict[str, Any]:  # noqa: N802
+        return next(b for b in self.boards if b["bus"] == bus_id.decode())
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: bytes) -> dict[str, Any]:  # noqa: N802
+        return next(b for b in self.boards if b["uuid"] == uuid.decode())
+
+    def nvmlDeviceGetUUID(self, handle: dict[str, Any]) -> str:  # noqa: N802
+        return str(handle["uuid"])
+
+    def nvmlDeviceGetName(self, handle: dict[str, Any]) -> bytes:  # noqa: N802
+        return str(handle["name"]).encode()
+
+    def nvmlDeviceGetPciInfo(self, handle: dict[str, Any]) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(busId=handle["bus"].encode())
+
+    def nvmlDeviceGetMigMode(self, handle: dict[str, Any]) -> list[int]:  # noqa: N802
+        if handle["mig"] is None:
+            raise NVMLError(3)
+        return [handle["mig"], handle["mig"]]
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: dict[str, Any]) -> int:  # noqa: N802
+        return int(handle["energy_mj"])
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, _handle: object) -> int:  # noqa: N802
+        return 0x4 | 0x40
+
+    def nvmlDeviceGetComputeRunningProcesses(self, _handle: object) -> list[SimpleNamespace]:  # noqa: N802
+        return [SimpleNamespace(pid=42), SimpleNamespace(pid=7)]
+
+    def nvmlDeviceGetPowerUsage(self, _handle: object) -> int:  # noqa: N802
+        return 123_456
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, _handle: object) -> int:  # noqa: N802
+        return 700_000
+
+    def nvmlDeviceGetUtilizationRates(self, _handle: object) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(gpu=25, memory=10)
+
+    def nvmlDeviceGetClockInfo(self, _handle: object, kind: int) -> int:  # noqa: N802
+        return {1: 1755, 2: 2619}[kind]
+
+    def nvmlDeviceGetMaxClockInfo(self, _handle: object, _kind: int) -> int:  # noqa: N802
+        return 1980
+
+    def nvmlDeviceGetTemperature(self, _handle: object, _sensor: int) -> int:  # noqa: N802
+        return 51
+
+
+@pytest.fixture
+def fake_nvml() -> Callable[..., Any]:
+    return FakeNvml
