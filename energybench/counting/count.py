@@ -1,0 +1,230 @@
+"""`count_model`: the exact counts of one call of a model, without running it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from energybench.counting.components import component_of, place_of
+from energybench.counting.cost import Cost, distinct_accesses, to_counts
+from energybench.counting.meta_twin import meta_twin, twin_tensor
+from energybench.counting.mode import (
+    CountedCall,
+    CountingMode,
+    cost_of,
+    default_reads,
+    default_writes,
+    map_tensors,
+)
+from energybench.counting.policies import find_policy
+from energybench.counting.scope import ModuleScope
+from energybench.counting.whole_operators import taken_whole
+from energybench.errors import CountingError, EnergybenchError, UsageError
+from energybench.records.model_counts import ModelCounts, OperatorCounts
+from energybench.records.op_counts import TRAFFIC_BASES, OpCounts, TrafficBasis
+
+#: Hooks and replaced operators are global to the process while a count runs.
+_ONE_AT_A_TIME: Final = threading.RLock()
+
+
+def count_model(
+    model: nn.Module | Callable[..., Any],
+    *example_inputs: Any,
+    backward: bool = False,
+    policy: str = "eager",
+    basis: TrafficBasis = "compulsory",
+    strict: bool = False,
+    **example_kwargs: Any,
+) -> ModelCounts:
+    """Counts MACs, other operations, bytes and launches of ``model(*example_inputs, **example_kwargs)``.
+
+    Nothing is computed and no weight is allocated: a twin of the model runs on the meta device. The model, its
+    parameters, its hooks and its training flag are left as they were.
+
+    Args:
+        model: A module, or any callable on tensors.
+        example_inputs: Tensors, or nested lists, tuples and dicts of them. Integer and boolean tensors keep their values
+            (models branch on masks), floating ones are used for shape and dtype alone.
+        backward: Also count the backward pass: from the output named ``loss`` where there is one, else with a gradient
+            given for every floating output.
+        policy: How operators reach the hardware, a name in `POLICIES`.
+        basis: What bytes mean; models are counted on the ``compulsory`` basis.
+        strict: Raise where an operator has no formula, instead of reporting it as not covered.
+        example_kwargs: Keyword arguments of the model.
+
+    Raises:
+        UsageError: inputs that the model refuses, an unknown policy or basis.
+        CountingError: a model that cannot run without values; with `strict`, operators without a formula.
+    """
+    execution = find_policy(policy)
+    if basis != "compulsory":
+        known = ", ".join(TRAFFIC_BASES)
+        raise UsageError(
+            f"basis {basis!r} does not exist for a model (of {known}, models have 'compulsory'); leave basis out"
+        )
+    if not callable(model):
+        raise UsageError(f"{type(model).__name__} is not a model; pass a torch.nn.Module or a function of tensors")
+    model = getattr(model, "_orig_mod", model)  # a torch.compile wrapper: count the eager form
+    with _ONE_AT_A_TIME, ExitStack() as stack:
+        twin = meta_twin(model) if isinstance(model, nn.Module) else None
+        args, kwargs = map_tensors(twin_tensor, example_inputs), map_tensors(twin_tensor, example_kwargs)
+        parameters = dict(twin.named_parameters()) if twin is not None else {}
+        scope = stack.enter_context(ModuleScope(twin))
+        mode = CountingMode(
+            scope,
+            {p.untyped_storage()._cdata for p in parameters.values()},
+            gradient=backward,
+            attention_keeps_probabilities=execution.keeps_probabilities,
+        )
+        stack.enter_context(_no_fast_path())
+        stack.enter_context(taken_whole(mode))
+        stack.enter_context(_explained(args, kwargs))
+        stack.enter_context(torch.set_grad_enabled(backward))
+        stack.enter_context(mode)
+        outputs = (model if twin is None else twin)(*args, **kwargs)
+        if backward:
+            mode.direction = "backward"
+            _run_backward(mode, outputs)
+    class_names = {name: type(m).__name__ for name, m in twin.named_modules()} if twin is not None else {}
+    counts = ModelCounts(
+        rows=_rows(mode, class_names),
+        parameters=sum(p.numel() for p in parameters.values()),
+        parameter_bytes=sum(p.numel() * p.dtype.itemsize for p in parameters.values()),
+        traffic_basis=basis,
+        policy=policy,
+        notes=_notes(),
+    )
+    if strict and counts.uncovered:
+        names = ", ".join(counts.uncovered)
+        first = counts.uncovered[0].replace(".", "::", 1)
+        raise CountingError(
+            f'no formula for {names}; add one with @register_formula("{first}") on a function that returns a Cost'
+        )
+    return counts
+
+
+def _notes() -> tuple[str, ...]:
+    if torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"):
+        return ("autocast is on, but the count uses the dtypes of weights and inputs as they are",)
+    return ()
+
+
+@contextmanager
+def _no_fast_path() -> Iterator[None]:
+    """The fused inference path of nn.MultiheadAttention hides its operators."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _shapes(args: Any, kwargs: Any) -> str:
+    return ", ".join("x".join(map(str, t.shape)) or "scalar" for t in _tensors([args, kwargs])) or "no inputs"
+
+
+_NEEDS_VALUES: Final = ("meta", "data-dependent", "DataDependent", "cannot be called on", "FakeTensor")
+
+
+@contextmanager
+def _explained(args: Any, kwargs: Any) -> Iterator[None]:
+    """Turns what torch raises into one line that names the fix."""
+    try:
+        yield
+    except EnergybenchError:
+        raise
+    except NotImplementedError as error:
+        raise CountingError(
+            f"an operator of the model cannot run without values ({_first_line(error)}); "
+            "give it a shape rule with torch.library.register_fake, or avoid it"
+        ) from error
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError, AttributeError) as error:
+        reason = _first_line(error)
+        if any(word in reason for word in _NEEDS_VALUES):
+            raise CountingError(
+                f"the model needs tensor values that a count does not have ({reason}); "
+                "pass masks and integer inputs as real tensors"
+            ) from error
+        raise UsageError(
+            f"the model refuses inputs of shape {_shapes(args, kwargs)} ({reason}); "
+            "give inputs of the shape and dtype that its forward takes"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+def _seeds(outputs: Any) -> list[torch.Tensor]:
+    """What the backward pass starts from: the loss of an output mapping, its own tensors, or every tensor."""
+    if isinstance(outputs, Mapping):
+        loss = outputs.get("loss")
+        if isinstance(loss, torch.Tensor):
+            return [loss]
+        outputs = [v for v in outputs.values() if isinstance(v, torch.Tensor)]
+    return [t for t in _tensors(outputs) if t.requires_grad]
+
+
+def _run_backward(mode: CountingMode, outputs: Any) -> None:
+    starts = _seeds(outputs)
+    if not starts:
+        raise UsageError("no output depends on a parameter, so there is no backward pass; count with backward=False")
+    with mode.paused():
+        gradients = [torch.empty_like(t) for t in starts]
+    torch.autograd.backward(starts, gradients)
+
+
+def _rows(mode: CountingMode, class_names: Mapping[str, str]) -> tuple[OperatorCounts, ...]:
+    costs = [_costed(known) for known in mode.calls]
+    places = {place.module: place_of(place.module, class_names) for _, place in mode.tally}
+    has_attention = any(p == "attention" for p in places.values()) or any(
+        cost.kernel_class == "attention" for cost, _, _ in costs
+    )
+    groups: dict[tuple[Any, ...], list[tuple[OpCounts, int]]] = {}
+    for (index, place), times in mode.tally.items():
+        cost, counts, covered = costs[index]
+        name = mode.calls[index].call.name
+        component = component_of(name, cost.kernel_class, places[place.module], has_attention=has_attention)
+        key = (name, place.module, place.direction, cost.kernel_class, covered, component)
+        groups.setdefault(key, []).append((counts, times))
+    return tuple(
+        OperatorCounts(
+            operator=name,
+            module=module,
+            direction=direction,
+            kernel_class=kernel_class,
+            calls=sum(times for _, times in items),
+            counts=OpCounts.sum(one if times == 1 else one.scaled(times) for one, times in items),
+            covered=covered,
+            component=component,
+        )
+        for (name, module, direction, kernel_class, covered, component), items in groups.items()
+    )
+
+
+def _costed(known: CountedCall) -> tuple[Cost, OpCounts, bool]:
+    cost, covered = cost_of(known)
+    reads = distinct_accesses(default_reads(known)) if cost.reads is None else cost.reads
+    writes = distinct_accesses(default_writes(known)) if cost.writes is None else cost.writes
+    return cost, to_counts(cost, known.call, reads=reads, writes=writes), covered
+
+
+__all__ = ["count_model"]

@@ -1,0 +1,38 @@
+"""The formula table: one function per operator, from an `OpCall` to its `Cost`, grouped by loop nest.
+
+Importing this package registers every formula.
+"""
+
+from energybench.counting.formulas import (
+    attention,
+    convolution,
+    copying,
+    gemm,
+    indexing,
+    losses,
+    normalisation,
+    optimisers,
+    pointwise,
+    pooling,
+    recurrent,
+    reduction,
+)
+from energybench.counting.formulas.registry import find_formula, register_formula, registered_operators
+
+__all__ = [
+    "attention",
+    "convolution",
+    "copying",
+    "find_formula",
+    "gemm",
+    "indexing",
+    "losses",
+    "normalisation",
+    "optimisers",
+    "pointwise",
+    "pooling",
+    "recurrent",
+    "reduction",
+    "register_formula",
+    "registered_operators",
+]

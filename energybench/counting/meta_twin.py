@@ -1,0 +1,60 @@
+"""A twin of the user's model on the meta device: same modules, same sharing, no weights; the original is not touched."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
+
+from energybench.counting.mode import REAL_ELEMENTS_LIMIT, to_meta
+from energybench.errors import CountingError, UsageError
+
+
+def twin_tensor(tensor: torch.Tensor) -> torch.Tensor:
+    """Floating tensors as shapes; small integer and boolean ones as copies, because models branch on their values."""
+    if tensor.is_meta:
+        twin = tensor.detach()
+    elif tensor.layout != torch.strided:
+        raise CountingError("the model holds a sparse tensor, which has no counting rule; count its dense form")
+    elif tensor.is_floating_point() or tensor.is_complex() or tensor.numel() > REAL_ELEMENTS_LIMIT:
+        twin = to_meta(tensor.detach())
+    else:
+        twin = tensor.detach().cpu().clone()
+    return twin.requires_grad_(tensor.requires_grad) if tensor.requires_grad else twin
+
+
+class _CopyTensorsAsTwins(TorchFunctionMode):
+    """Makes deepcopy of a plain tensor attribute yield its twin."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.__deepcopy__:
+            tensor, memo = args
+            if id(tensor) not in memo:
+                memo[id(tensor)] = twin_tensor(tensor)
+            return memo[id(tensor)]
+        return func(*args, **(kwargs or {}))
+
+
+def meta_twin(model: nn.Module) -> nn.Module:
+    """The twin. Raises UsageError on lazy parameters, CountingError where the model cannot be copied."""
+    memo: dict[int, Any] = {}
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise UsageError(f"parameter {name!r} has no shape yet; call the model once before counting it")
+        memo[id(parameter)] = nn.Parameter(twin_tensor(parameter), requires_grad=parameter.requires_grad)
+    for _, buffer in model.named_buffers():
+        memo[id(buffer)] = twin_tensor(buffer)
+    try:
+        with _CopyTensorsAsTwins():
+            return copy.deepcopy(model, memo)
+    except (CountingError, UsageError):
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CountingError(
+            f"the model cannot be copied ({reason}); remove what cannot be copied from its attributes"
+        ) from error

@@ -1,0 +1,44 @@
+"""Execution policies: what a count assumes about how operators reach the hardware."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from energybench.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ExecutionPolicy:
+    """`keeps_probabilities`: attention stores its softmax for the backward pass (math) or computes it again (flash)."""
+
+    name: str
+    description: str
+    keeps_probabilities: bool = False
+    fuses: bool = False
+    caches_weights: bool = False
+
+
+_EAGER = ExecutionPolicy(
+    "eager", "every operator is a kernel that reads its inputs and writes its outputs; attention as in flash"
+)
+
+POLICIES: Final[dict[str, ExecutionPolicy]] = {
+    policy.name: policy
+    for policy in (
+        _EAGER,
+        ExecutionPolicy(
+            "math-attention",
+            "as eager, attention keeps its probabilities for the backward pass",
+            keeps_probabilities=True,
+        ),
+    )
+}
+
+
+def find_policy(name: str) -> ExecutionPolicy:
+    """Raises UsageError on a name that is not in `POLICIES`."""
+    try:
+        return POLICIES[name]
+    except KeyError:
+        raise UsageError(f"policy {name!r} is unknown; use one of {', '.join(POLICIES)}") from None

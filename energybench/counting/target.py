@@ -1,0 +1,166 @@
+"""TARGET: what to count, named on the command line: ``package.module:factory`` or an exported ``.pt2`` program."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from energybench.counting.exported import load_exported_program
+from energybench.errors import EnergybenchError, UsageError
+
+_SHAPE: Final = re.compile(r"\d+(x\d+)*")
+
+#: Short names that people write, and what they mean.
+_DTYPE_ALIASES: Final = {
+    "fp64": "float64",
+    "fp32": "float32",
+    "float": "float32",
+    "double": "float64",
+    "fp16": "float16",
+    "half": "float16",
+    "bf16": "bfloat16",
+    "int": "int64",
+    "long": "int64",
+}
+
+_EXAMPLE: Final = "write it as 1x3x224x224 or 1x128:int64"
+
+
+def parse_input(text: str) -> torch.Tensor:
+    """``1x3x224x224[:dtype]`` as a tensor: floating ones on the meta device, integer ones zeros with values.
+
+    Raises UsageError on anything else.
+    """
+    shape_text, _, dtype_text = text.partition(":")
+    if not _SHAPE.fullmatch(shape_text):
+        raise UsageError(f"input {text!r} is not a shape of non-negative sizes; {_EXAMPLE}")
+    dtype_text = dtype_text or "float32"
+    dtype = getattr(torch, _DTYPE_ALIASES.get(dtype_text, dtype_text), None)
+    if not isinstance(dtype, torch.dtype):
+        raise UsageError(f"input {text!r} has an unknown element type {dtype_text!r}; use float32, bfloat16, int64 …")
+    sizes = [int(n) for n in shape_text.split("x")]
+    elements = 1
+    for n in sizes:
+        elements *= n
+    if elements >= 2**62:
+        raise UsageError(f"input {text!r} has more elements than a tensor can hold; {_EXAMPLE}")
+    real = not (dtype.is_floating_point or dtype.is_complex) and elements <= 1 << 23
+    return torch.zeros(sizes, dtype=dtype, device="cpu" if real else "meta")
+
+
+def load_target(
+    target: str, inputs: Sequence[str | torch.Tensor] = ()
+) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+    """The model and example inputs that a TARGET names: (module, args, kwargs).
+
+    A factory is called without arguments under ``torch.device("meta")``, so that no weights are allocated, and again
+    on the CPU where it needs values. It returns a module, or a module with a tuple or dict of inputs. `inputs` win over
+    what the target brings. The current directory is importable.
+
+    Raises UsageError: nothing there, not a model, no inputs, a shape that cannot be.
+    """
+    given = tuple(parse_input(i) if isinstance(i, str) else i for i in inputs)
+    if target.endswith(".pt2"):
+        model, args, kwargs = load_exported_program(Path(target))
+    else:
+        model, args, kwargs = _from_factory(target)
+    if given:
+        args, kwargs = given, {}
+    if not args and not kwargs:
+        raise UsageError(f"target {target!r} brings no example inputs; add --input 1x3x224x224[:dtype]")
+    return model, args, kwargs
+
+
+def _from_factory(target: str) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+    module_name, colon, path = target.partition(":")
+    if not colon or not module_name or not path:
+        raise UsageError(f"target {target!r} is neither package.module:factory nor a .pt2 file; name one of these")
+    factory: Any = _import(target, module_name)
+    for part in path.split("."):
+        try:
+            factory = getattr(factory, part)
+        except AttributeError:
+            raise UsageError(
+                f"target {target!r}: {module_name!r} has no {path!r}; check the name after the colon"
+            ) from None
+    made = factory
+    if isinstance(factory, type) or not isinstance(factory, nn.Module):
+        if not callable(factory):
+            raise UsageError(f"target {target!r} is no callable; name a function that returns a torch.nn.Module")
+        made = _call(target, factory)
+    return _split(target, made)
+
+
+def _import(target: str, module_name: str) -> Any:
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or module_name
+        if module_name == missing or module_name.startswith(f"{missing}."):
+            raise UsageError(
+                f"target {target!r}: no module {missing!r} here; run from its directory or install its package"
+            ) from error
+        raise UsageError(f"target {target!r} needs the module {missing!r}; install it") from error
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"target {target!r}: {module_name!r} is no module name; write package.module:factory"
+        ) from error
+    except Exception as error:
+        raise UsageError(
+            f"target {target!r}: importing {module_name!r} failed ({_line(error)}); mend the module"
+        ) from error
+
+
+def _call(target: str, factory: Any) -> Any:
+    try:
+        with torch.device("meta"):
+            return factory()
+    except EnergybenchError:
+        raise
+    except (NotImplementedError, RuntimeError):
+        pass  # the factory needs values (a pretrained weight, a computed table): build it on the CPU
+    except Exception as error:
+        raise UsageError(
+            f"target {target!r}: the factory failed ({_line(error)}); it is called without arguments and returns a module"
+        ) from error
+    try:
+        return factory()
+    except Exception as error:
+        raise UsageError(
+            f"target {target!r}: the factory failed ({_line(error)}); it is called without arguments and returns a module"
+        ) from error
+
+
+def _split(target: str, made: Any) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+    model, inputs = (made[0], made[1:]) if isinstance(made, tuple) and made else (made, ())
+    if not isinstance(model, nn.Module):
+        raise UsageError(
+            f"target {target!r} returned {type(model).__name__}; return a torch.nn.Module, or (module, example inputs)"
+        )
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    for value in inputs:
+        if isinstance(value, Mapping):
+            kwargs.update(value)
+        elif isinstance(value, tuple | list):
+            args += tuple(value)
+        else:
+            args += (value,)
+    return model, args, kwargs
+
+
+def _line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
