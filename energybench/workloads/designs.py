@@ -14,7 +14,13 @@ from typing import Final
 from energybench.errors import UsageError
 from energybench.units import Second
 from energybench.workloads.idle import idle_workload
-from energybench.workloads.native import native_attention, native_conv2d, native_gru
+from energybench.workloads.native import (
+    native_attention,
+    native_conv2d,
+    native_gru,
+    native_probe_fma,
+    native_probe_stream,
+)
 from energybench.workloads.network_rows import conv_net, gru_sequence_model, separable_conv_net, transformer_encoder
 from energybench.workloads.vendor import (
     avg_pool,
@@ -97,6 +103,8 @@ def _cpu_quick() -> list[Workload]:
         native_attention(1, 4, 64, 32),
         native_attention(1, 4, 128, 64),
         native_attention(1, 2, 128, 32, causal=True),
+        native_probe_fma(16, 20_000),
+        native_probe_stream(2**20),
         *(matmul(256, 256, k) for k in (16, 64, 256, 1024, 2048)),
         matmul(1024, 1024, 16),
         matvec(1024, 1024),
@@ -133,6 +141,9 @@ def _cpu_quick() -> list[Workload]:
 
 def _cpu_more() -> list[Workload]:
     return [
+        native_probe_fma(64, 500),
+        native_probe_stream(2**14),
+        native_probe_stream(2**23),
         native_conv2d(2, 8, 24, 24, 3),
         native_conv2d(1, 24, 20, 48, 5, padding=2),
         native_conv2d(1, 32, 14, 128, 1),

@@ -1,13 +1,13 @@
-"""Rows that run our own kernels: convolution, GRU and attention over a sweep of shapes."""
+"""Rows that run our own kernels: convolution, GRU and attention over a sweep of shapes, and the calibration probes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from energybench.records.op_counts import OpCounts, TrafficBasis
+from energybench.records.op_counts import OpCounts
 from energybench.records.vocabulary import Family, KernelClass
 from energybench.workloads.inputs import all_finite, normal_tensors
 from energybench.workloads.workload import Runnable, Tally, Workload
@@ -43,7 +43,7 @@ class NativeRecipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     component: str | None = None
 
-    def _count(self, basis: TrafficBasis) -> OpCounts:
+    def _count(self, basis: Literal["compulsory", "issued"]) -> OpCounts:
         import numpy as np
 
         from energybench import kernels
@@ -128,3 +128,16 @@ def native_attention(B: int, Hn: int, S: int, D: int, *, causal: bool = False) -
     label = f"b{B}n{Hn}s{S}d{D}{'causal' if causal else ''}"
     shape = {"B": B, "Hn": Hn, "S": S, "D": D, "causal": int(causal)}
     return _native("attention", label, "transformer", "attention", shape, recipe)
+
+
+def native_probe_fma(streams: int, steps: int) -> Workload:
+    """MACs without memory traffic: 14·8 MACs a step in each stream. CPU only."""
+    recipe = NativeRecipe("probe_fma", ((streams, 14, 8),), frozenset(), {"steps": steps})
+    shape = {"streams": streams, "steps": steps}
+    return _native("probe_fma", f"w{streams}k{steps}", "probe", "probe", shape, recipe)
+
+
+def native_probe_stream(elements: int) -> Workload:
+    """Bytes without arithmetic: a copy of `elements` by our own loop. CPU only."""
+    recipe = NativeRecipe("probe_stream", ((elements,),), frozenset(), {"repeats": 1})
+    return _native("probe_stream", f"e{elements}", "probe", "probe", {"elements": elements}, recipe)

@@ -72,7 +72,7 @@ class FixedRecipe:
         return self._fault != "nan"
 
 
-def make_workload(name: str, *, fault: str | None = None, **tallies: int) -> Workload:
+def make_workload(name: str, *, fault: str | None = None, **tallies: Any) -> Workload:
     counts = OpCounts.single("float32", launches=1, **tallies)
     return Workload(
         name=name,

@@ -278,7 +278,7 @@ def _host_run(design: Design, path: Path, meter_class) -> Manifest:
     """Really runs the workloads, in wall time, under a meter whose counter follows the real clock."""
     from energybench.meters.clock import MonotonicClock
 
-    class RealTime(meter_class):
+    class RealTime(meter_class):  # type: ignore[misc]
         nominal_update_period_s = 0.0
 
         def __init__(self) -> None:
