@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,15 +11,9 @@ import numpy as np
 from energybench.errors import ProfileMismatch, UsageError
 from energybench.estimation.applicability import foreign_classes, refuse_basis, refuse_dtypes
 from energybench.estimation.interval import EnergyInterval, half_widths_j
+from energybench.estimation.operators import module_sums, operator_table
 from energybench.model.equation import Equation
-from energybench.model.features import (
-    COMPONENT_COLUMNS,
-    MAC_COLUMNS,
-    SHARE_COLUMNS,
-    FeatureTable,
-    FloatArray,
-    feature_row,
-)
+from energybench.model.features import FeatureTable, FloatArray, feature_row
 from energybench.profiles.profile import DeviceProfile
 from energybench.records.model_counts import ModelCounts
 from energybench.records.op_counts import OpCounts
@@ -97,40 +90,30 @@ class EnergyEstimate:
         """
         if not isinstance(self.counts, ModelCounts):
             return {"": self.energy_j}
-        parts = self.counts.by_module(depth)
-        tables = FeatureTable.from_rows(self._module_row(part) for part in parts.values())
-        tables = tables.with_column("time_s", self._module_times(parts, depth))
-        matrix = np.empty((len(tables), len(self.profile.equation.terms)))
-        macs = tables.column("macs") / max(self.counts.total.macs, 1)
-        for j, term in enumerate(self.profile.equation.terms):
-            matrix[:, j] = term.feature(tables) if term.additive else macs * self.X[0, j]
-        energies = matrix @ np.array(list(self.profile.params.values()))
-        return {name: float(e) for name, e in zip(parts, energies, strict=True)}
+        return module_sums([row.module for row in self.counts.rows], self._operator_energies_j(self.counts), depth)
 
-    def _module_row(self, part: OpCounts) -> dict[str, Any]:
-        """A part's row: its own tallies under the whole model's M and shares."""
-        row = feature_row(part, time_s=0.0, parameters=int(self.table.column("parameters")[0]), kernel_class="network")
-        for component, name in SHARE_COLUMNS.items():
-            flops = float(self.table.column("flops")[0])
-            row[name] = float(self.table.column(COMPONENT_COLUMNS[component])[0]) / flops if flops else 0.0
-        return row
+    def by_operator(self) -> dict[str, Joule]:
+        """Operator name -> joules of all its calls; they sum to `energy_j`. Shared out as in `by_module`."""
+        if not isinstance(self.counts, ModelCounts):
+            return {}
+        sums: dict[str, Joule] = {}
+        for row, energy_j in zip(self.counts.rows, self._operator_energies_j(self.counts), strict=True):
+            sums[row.operator] = sums.get(row.operator, 0.0) + float(energy_j)
+        return sums
 
-    def _module_times(self, parts: Mapping[str, OpCounts], depth: int | None) -> FloatArray:
-        total = self.time_s or 0.0
-        assert isinstance(self.counts, ModelCounts)
+    def _operator_energies_j(self, counts: ModelCounts) -> FloatArray:
+        """Energy of each operator row (n,), summing to `energy_j`."""
+        operators = operator_table(counts, self.table)
         law = self.profile.time_law
-        if law is not None and law.covers(self.table.dtypes):
-            weights = law.predict_s(_operator_table(self.counts))
-        else:
-            weights = np.array([float(r.counts.bytes) for r in self.counts.rows])
-        by_name = dict.fromkeys(parts, 0.0)
-        for row, weight in zip(self.counts.rows, weights, strict=True):
-            names = row.module.split(".") if row.module else []
-            deepest = len(names) if depth is None else min(depth, len(names))
-            for level in range(deepest + 1):
-                by_name[".".join(names[:level])] += float(weight)
-        whole = by_name.get("", 0.0)
-        return np.array([total * w / whole if whole else 0.0 for w in by_name.values()])
+        timed = law is not None and law.covers(self.table.dtypes)
+        weights = law.predict_s(operators) if law is not None and timed else operators.column("bytes")
+        operators = operators.with_column("time_s", (self.time_s or 0.0) * _shares(weights))
+        macs = _shares(operators.column("macs"))
+        energies = np.zeros(len(operators))
+        for term, x in zip(self.profile.equation.terms, self.X[0], strict=True):
+            part = term.feature(operators) if term.additive else macs * float(x)
+            energies += self.profile.params[term.name] * part
+        return energies
 
     def to_dict(self) -> dict[str, Any]:
         """The payload of ``estimate --json``."""
@@ -235,7 +218,7 @@ def _duration(
         return time_s, "measured"
     law = profile.time_law
     if law is not None and law.covers(table.dtypes):
-        operators = _operator_table(counts) if isinstance(counts, ModelCounts) else table
+        operators = operator_table(counts, table) if isinstance(counts, ModelCounts) else table
         return float(np.sum(law.predict_s(operators))), "predicted"
     if equation.uses_time:
         raise ProfileMismatch(
@@ -244,19 +227,10 @@ def _duration(
     return None, None
 
 
-def _operator_table(counts: ModelCounts) -> FeatureTable:
-    """The columns that a time law reads, one row per operator row."""
-    n = len(counts.rows)
-    numbers: dict[str, FloatArray] = {name: np.zeros(n) for name in ("macs", "other_flops", "bytes", "launches")}
-    for i, row in enumerate(counts.rows):
-        numbers["launches"][i] = row.counts.launches
-        for dtype, tallies in row.counts.by_dtype.items():
-            numbers["other_flops"][i] += tallies.other_flops
-            numbers["bytes"][i] += tallies.load_bytes + tallies.store_bytes
-            if tallies.macs:
-                numbers["macs"][i] += tallies.macs
-                numbers.setdefault(MAC_COLUMNS[dtype], np.zeros(n))[i] = tallies.macs
-    return FeatureTable(numbers, np.array([row.kernel_class for row in counts.rows], dtype=object))
+def _shares(weights: FloatArray) -> FloatArray:
+    """Weights (n,) as shares of 1; equal ones where there is no weight at all."""
+    total = float(np.sum(weights))
+    return weights / total if total > 0 else np.full(len(weights), 1.0 / max(len(weights), 1))
 
 
 def _notes(

@@ -61,7 +61,19 @@ def equation_of_columns(columns: Iterable[str]) -> Equation:
         if column not in _COLUMN_UNITS:
             raise FitError(f"no count is called {column!r}; use some of {', '.join(_COLUMN_UNITS)}")
         name, unit, role = _COLUMN_UNITS[column]
-        terms.append(Term(name, unit, column, name, "chosen columns", role, _reader(column), (column,)))
+        terms.append(
+            Term(
+                name,
+                unit,
+                column,
+                name,
+                "chosen columns",
+                role,
+                _reader(column),
+                (column,),
+                additive=column != "parameters",
+            )
+        )
     if not terms:
         raise FitError("an equation needs at least one column; name some of " + ", ".join(_COLUMN_UNITS))
     return Equation(

@@ -61,6 +61,7 @@ class NullModel:
             self.role,
             self.feature,
             self.columns,
+            additive="parameters" not in self.columns,
         )
         return Equation(self.name, (term,), f"E = {self.latex}", self.source, self.description)
 

@@ -248,6 +248,8 @@ def check_profile(data: Any, *, origin: str = "profile") -> None:
             f"{origin} has schema version {found}, this energybench reads {SCHEMA_VERSION}; update energybench"
         )
     remedy = "restore the file or calibrate again"
+    if found < SCHEMA_VERSION:
+        raise ProfileError(f"{origin} has schema version {found}, which never existed; {remedy}")
     for problem in violations(data, profile_schema()):
         raise ProfileError(f"{origin}: {problem}; {remedy}")
     k = len(data["coefficients"])

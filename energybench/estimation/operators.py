@@ -1,0 +1,59 @@
+"""The operators of one model as a feature table: what a time law reads, and what a model's energy is shared out by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from energybench.model.features import COMPONENT_COLUMNS, MAC_COLUMNS, SHARE_COLUMNS, FeatureTable, FloatArray
+from energybench.records.model_counts import ModelCounts
+
+_SUMMED: Final = (
+    "macs",
+    "nominal_macs",
+    "other_flops",
+    "flops",
+    "loads",
+    "stores",
+    "accesses",
+    "load_bytes",
+    "store_bytes",
+    "weight_load_bytes",
+)
+
+
+def operator_table(counts: ModelCounts, whole: FeatureTable) -> FeatureTable:
+    """One row per operator row of `counts`, under the whole model's M and component shares (`whole` has one row)."""
+    n = len(counts.rows)
+    numbers: dict[str, FloatArray] = {name: np.zeros(n) for name in (*_SUMMED, "bytes", "launches", "operators")}
+    for i, row in enumerate(counts.rows):
+        numbers["launches"][i] = row.counts.launches
+        numbers["operators"][i] = row.calls
+        for dtype, tallies in row.counts.by_dtype.items():
+            for name in _SUMMED:
+                numbers[name][i] += getattr(tallies, name)
+            if tallies.macs:
+                numbers.setdefault(MAC_COLUMNS[dtype], np.zeros(n))[i] = tallies.macs
+        if row.component is not None:
+            numbers.setdefault(COMPONENT_COLUMNS[row.component], np.zeros(n))[i] = numbers["flops"][i]
+    numbers["bytes"] = numbers["load_bytes"] + numbers["store_bytes"]
+    flops = float(whole.column("flops")[0])
+    for component, name in SHARE_COLUMNS.items():
+        part = float(whole.column(COMPONENT_COLUMNS[component])[0])
+        numbers[name] = np.full(n, part / flops if flops else 0.0)
+    numbers["parameters"] = np.full(n, float(whole.column("parameters")[0]))
+    return FeatureTable(numbers, np.array([row.kernel_class for row in counts.rows], dtype=object))
+
+
+def module_sums(paths: Sequence[str], values: FloatArray, depth: int | None) -> dict[str, float]:
+    """Sums of operators' values (n,) per dotted module path, each with its children; ``""`` is the whole model."""
+    sums: dict[str, float] = {"": 0.0}
+    for path, value in zip(paths, values, strict=True):
+        parts = path.split(".") if path else []
+        deepest = len(parts) if depth is None else min(depth, len(parts))
+        for level in range(deepest + 1):
+            name = ".".join(parts[:level])
+            sums[name] = sums.get(name, 0.0) + float(value)
+    return sums
