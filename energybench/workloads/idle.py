@@ -33,10 +33,10 @@ class IdleRecipe:
         return _Nothing()
 
 
-def idle_workload() -> Workload:
-    """A window in which nothing runs."""
+def idle_workload(index: int = 0) -> Workload:
+    """A window in which nothing runs; `index` tells the idle rows of a design apart."""
     return Workload(
-        name="idle",
+        name=f"idle/{index}",
         kernel_id="idle",
         family="probe",
         split="idle",

@@ -16,6 +16,7 @@ from energybench.protocol import HostExecutor, Manifest, VirtualExecutor, run_de
 from energybench.protocol.device_state import DeviceState
 from energybench.records.frame import load_records
 from energybench.records.jsonl import JsonlWriter
+from energybench.records.reading import MeterCharacteristics
 from energybench.records.run_directory import RunDirectory
 from energybench.workloads.designs import Design
 
@@ -26,7 +27,7 @@ def test_records_agree_with_what_was_planted(small_design, run_virtual, tmp_path
     manifest = run_virtual(small_design, tmp_path / "run")
     frame = load_records(tmp_path / "run")
     assert manifest.status == "finished"
-    assert set(frame["workload"]) == {"idle", "macs", "bytes", "launch"}
+    assert set(frame["workload"]) == {"idle/0", "macs", "bytes", "launch"}
     assert frame["valid"].all()
     truth_j = sum(frame[name] * joules for name, joules in TERMS_J.items())
     # noise of 1 % a tick over at least 50 ticks
@@ -291,4 +292,5 @@ def _host_run(design: Design, path: Path, meter_class) -> Manifest:
 
     meter = RealTime()
     meter.period_s = 1e-4
-    return run_design(design, HostExecutor("cpu"), meter, RunDirectory(path))
+    known = MeterCharacteristics(1e-4, 1e-3, 1e-5, 1e-5, 10.0, 0.1)
+    return run_design(design, HostExecutor("cpu"), meter, RunDirectory(path), characteristics=known)

@@ -96,7 +96,7 @@ def test_networks_are_counted_whole(make):
     assert isinstance(recipe, ModuleRecipe)
     model = recipe.factory()
     assert workload.parameters == sum(p.numel() for p in model.parameters())
-    assert workload.operators > 3
+    assert workload.operators >= 2
     assert workload.counts().macs > 10**6
 
 
