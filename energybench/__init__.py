@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+from energybench.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from energybench import kernels as kernels
     from energybench.app.estimate import estimate as estimate
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from energybench.records.model_counts import ModelCounts as ModelCounts
     from energybench.records.op_counts import OpCounts as OpCounts
     from energybench.records.run_record import RunRecord as RunRecord
-
-__version__: Final = "0.1.0"
 
 #: Public name → where it lives.
 _PUBLIC: Final = {

@@ -51,7 +51,7 @@ class _Case:
     shape: str
 
 
-def _conv2d(C_in: int, H: int, C_out: int, K: int, *, bias: bool, **options: int) -> _Case:
+def _conv2d(C_in: int, H: int, C_out: int, K: int, *, bias: bool, **options: Any) -> _Case:
     import torch
 
     module = torch.nn.Conv2d(C_in, C_out, K, bias=bias, **options)

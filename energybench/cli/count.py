@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from energybench.cli.console import emit_json, percent, say, table
 from energybench.cli.options import Inputs, JsonFlag, Target
 from energybench.units import format_si
+
+if TYPE_CHECKING:
+    from energybench.records.op_counts import OpCounts
 
 Grouping = Literal["operator", "module", "class", "component"]
 
@@ -49,12 +53,12 @@ def count(
         }
         emit_json(data)
         return
-    groups: dict[Any, Any] = {
+    groupings: dict[str, Callable[[], Mapping[Any, OpCounts]]] = {
         "operator": counts.by_operator,
         "module": lambda: counts.by_module(depth),
         "class": counts.by_kernel_class,
         "component": counts.by_component,
-    }[by]()
+    }
     rows = [
         (
             name or "(model)",
@@ -65,7 +69,7 @@ def count(
             format_si(c.store_bytes, "B"),
             f"{c.launches:,}",
         )
-        for name, c in groups.items()
+        for name, c in groupings[by]().items()
     ]
     columns = (by, "MACs", "nominal MACs", "other FLOPs", "loads", "stores", "launches")
     table("", columns, rows, right=columns[1:])

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Protocol, Self, cast
 
@@ -25,6 +24,7 @@ from energybench.profiles.coefficient import Coefficient
 from energybench.profiles.schema_check import violations
 from energybench.profiles.store import find_profile, read_json, write_json
 from energybench.records.vocabulary import Kind
+from energybench.version import __version__
 
 # Format history. An older version is converted when it is loaded, a newer one refused.
 #   1   first version
@@ -134,7 +134,7 @@ class DeviceProfile:
             "schema_version": SCHEMA_VERSION,
             "name": name,
             "created_utc": (created or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "energybench_version": _own_version(),
+            "energybench_version": __version__,
             "equation": result["equation"],
             "target": result["target"],
             "kind": result["kind"],
@@ -271,13 +271,6 @@ def check_profile(data: Any, *, origin: str = "profile") -> None:
     for name, unit in equation.units.items():
         if data["coefficients"][name]["unit"] != unit:
             raise ProfileError(f"{origin}: coefficients.{name}.unit is not {unit}; {remedy}")
-
-
-def _own_version() -> str:
-    try:
-        return version("energybench")
-    except PackageNotFoundError:  # run from a tree that was never installed
-        return "not installed"
 
 
 def _json_ready(data: Mapping[str, Any]) -> Any:

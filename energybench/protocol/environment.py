@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from energybench.records.environment import Environment, Fact
 from energybench.records.reading import MeterCharacteristics
+from energybench.version import __version__
 
 #: Packages whose version can change what a workload does or what a meter reads.
 _PACKAGES: Final = ("energybench", "torch", "numpy", "nvidia-ml-py", "pyRAPL")
@@ -94,9 +95,7 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     if "energybench" not in versions:
-        import energybench
-
-        versions["energybench"] = energybench.__version__
+        versions["energybench"] = __version__
     return versions
 
 

@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Final
 
-from energybench import __version__
 from energybench.errors import (
     CounterWrapAmbiguous,
     MeterUnavailable,
@@ -36,6 +35,7 @@ from energybench.records.reading import MeterCharacteristics
 from energybench.records.run_directory import RunDirectory
 from energybench.records.run_record import RunRecord
 from energybench.units import Second, Watt, ns_to_s
+from energybench.version import __version__
 from energybench.workloads.designs import Design
 from energybench.workloads.workload import Workload
 

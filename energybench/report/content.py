@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import energybench
 from energybench.report import plots
 from energybench.report.discarded import discarded_windows, reasons
 from energybench.report.error_table import error_lines
@@ -16,6 +15,7 @@ from energybench.report.roofline import energy_roofline
 from energybench.report.rows import report_rows
 from energybench.report.shares import MAX_GROUPS, energy_shares, fitted_equation
 from energybench.report.verdict import carries_accuracy, verdict_sentences
+from energybench.version import __version__
 
 if TYPE_CHECKING:
     from energybench.report.data import ReportData
@@ -37,11 +37,12 @@ def page_content(data: ReportData) -> dict[str, Any]:
     if roofline is not None:
         figures["roofline"] = plots.roofline_figure(roofline, data.kind)
     content = {
-        "energybench_version": energybench.__version__,
+        "energybench_version": __version__,
         "title": data.title,
         "kind": data.kind,
         "accuracy": carries_accuracy(data.kind),
         "verdict": verdict_sentences(data, rows, len(discarded)),
+        "notes": list(dict.fromkeys([*(data.fit.get("notes") or ()), *(data.comparison.get("notes") or ())])),
         "comparison": {key: value for key, value in data.comparison.items() if key != "rows"},
         "rows": [row.to_dict() for row in rows],
         "heldout": [line.to_dict() for line in heldout_lines(rows)],
@@ -53,7 +54,11 @@ def page_content(data: ReportData) -> dict[str, Any]:
         "errors": [line.to_dict() for line in error_lines(data, rows)],
         "roofline": None
         if roofline is None
-        else {"roofs": [roof.to_dict() for roof in roofline.roofs], "left_out": roofline.left_out},
+        else {
+            "roofs": [roof.to_dict() for roof in roofline.roofs],
+            "without_work": roofline.without_work,
+            "elsewhere": roofline.elsewhere,
+        },
         "discarded": [window.to_dict() for window in discarded],
         "discarded_reasons": [{"reason": reason, "n": n} for reason, n in reasons(discarded)],
         "meters": [
