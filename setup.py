@@ -89,7 +89,7 @@ def sources(*folders: str) -> list[str]:
     return sorted(str(path) for f in folders for path in (CSRC / f).iterdir() if path.suffix in (".cpp", ".cu"))
 
 
-class NativeBuild(build_ext):  # type: ignore[misc] - setuptools has no types here
+class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types here
     """Compiles each translation unit with its own flags, two at a time."""
 
     def build_extension(self, ext: Extension) -> None:

@@ -20,9 +20,9 @@ Pair: TypeAlias = tuple[int, int]
 _LARGEST_STEP: Final = 2**31 - 1
 
 
-def _pair(name: str, value: int | Sequence[int], least: int) -> Pair:
+def _pair(name: str, value: object, least: int) -> Pair:
     """An integer or two of them, for height and width."""
-    values = (value, value) if isinstance(value, int) else tuple(value)
+    values = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(values) != 2 or not all(type(v) is int and least <= v <= _LARGEST_STEP for v in values):
         raise UsageError(f"{name}={value!r} is not valid; give one or two integers of at least {least}")
     return values[0], values[1]
@@ -137,7 +137,8 @@ def gru_shape(
         ("b_hh", b_hh, (3 * H,), "3H"),
     ]
     if output_gate is not None:
-        if len(output_gate) != 4:
+        given: object = output_gate
+        if not isinstance(given, tuple) or len(given) != 4:
             raise UsageError("output_gate is not a tuple of four; give (w_io[H, I], w_ho[H, H], b_io[H], b_ho[H])")
         w_io, w_ho, b_io, b_ho = output_gate
         if (b_io is None) != (b_ih is None) or (b_ho is None) != (b_hh is None):

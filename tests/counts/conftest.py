@@ -1,0 +1,196 @@
+"""The independent count: plain Python loops that compute a kernel number by number and tally what they do.
+
+They share nothing with the closed forms or the C++: each loop follows the definition in the operator's page
+(docs/kernels/), tallies where it computes, and returns its outputs too, so that a test can see that the loops do
+the work they claim.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+class Machine:
+    """Arithmetic and memory that tally themselves."""
+
+    def __init__(self, weights: tuple[Any, ...] = ()) -> None:
+        self.tally: Counter[str] = Counter()
+        self._weights = [id(w) for w in weights]
+
+    def read(self, array: Any, index: Any) -> float:
+        self.tally["loads"] += 1
+        self.tally["load_bytes"] += array.itemsize
+        if id(array) in self._weights:
+            self.tally["weight_load_bytes"] += array.itemsize
+        return float(array[index])
+
+    def write(self, array: Any, index: Any, value: float) -> None:
+        self.tally["stores"] += 1
+        self.tally["store_bytes"] += array.itemsize
+        array[index] = value
+
+    def mac(self, a: float, b: float, c: float) -> float:
+        self.tally["macs"] += 1
+        self.tally["nominal_macs"] += 1
+        return a * b + c
+
+    def do(self, name: str, value: float) -> float:
+        self.tally[name] += 1
+        return value
+
+    def sigmoid(self, a: float) -> float:
+        self.tally.update(specials=1, adds=1, divs=1)
+        return 1 / (1 + math.exp(-a))
+
+    def tanh(self, a: float) -> float:
+        self.tally["specials"] += 1
+        return math.tanh(a)
+
+
+def conv2d(x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
+    m = Machine((w, bias))
+    N, C_in, H, W = x.shape
+    C_out, channels, KH, KW = w.shape
+    H_out = len(range(-padding[0], H + padding[0] - dilation[0] * (KH - 1), stride[0]))
+    W_out = len(range(-padding[1], W + padding[1] - dilation[1] * (KW - 1), stride[1]))
+    y = np.zeros((N, C_out, H_out, W_out), x.dtype)
+    for n, co, oh, ow in np.ndindex(*y.shape):
+        group = co // (C_out // groups)
+        acc = 0.0
+        for ci, kh, kw in np.ndindex(channels, KH, KW):
+            ih, iw = oh * stride[0] - padding[0] + kh * dilation[0], ow * stride[1] - padding[1] + kw * dilation[1]
+            if 0 <= ih < H and 0 <= iw < W:
+                acc = m.mac(m.read(w, (co, ci, kh, kw)), m.read(x, (n, group * channels + ci, ih, iw)), acc)
+            else:
+                m.tally["nominal_macs"] += 1
+        if bias is not None:
+            acc = m.do("adds", acc + m.read(bias, co))
+        m.write(y, (n, co, oh, ow), acc)
+    return (y,), m.tally
+
+
+def gru(x, h0, w_ih, w_hh, b_ih=None, b_hh=None, *, output_gate=None):
+    w_io, w_ho, b_io, b_ho = output_gate or (None,) * 4
+    m = Machine((w_ih, w_hh, b_ih, b_hh, w_io, w_ho, b_io, b_ho))
+    T, B, I = x.shape  # noqa: E741
+    H = h0.shape[1]
+    y, h_n, states = np.zeros((T, B, H), x.dtype), np.zeros((B, H), x.dtype), np.zeros((T, B, H), x.dtype)
+    for t, b, j in np.ndindex(T, B, H):
+        before, row = (states, (t - 1, b)) if t else (h0, (b,))
+        # one row of each gate's weights, the inputs read once for all gates
+        gates = [(w_ih, w_hh, b_ih, b_hh, g * H + j) for g in range(3)]
+        if output_gate:
+            gates.append((w_io, w_ho, b_io, b_ho, j))
+        i_side = [m.read(bi, r) if bi is not None else 0.0 for _, _, bi, _, r in gates]
+        for i in range(I):
+            value = m.read(x, (t, b, i))
+            i_side = [m.mac(m.read(wi, (r, i)), value, a) for (wi, _, _, _, r), a in zip(gates, i_side, strict=True)]
+        h_side = [m.read(bh, r) if bh is not None else 0.0 for _, _, _, bh, r in gates]
+        for i in range(H):
+            value = m.read(before, (*row, i))
+            h_side = [m.mac(m.read(wh, (r, i)), value, a) for (_, wh, _, _, r), a in zip(gates, h_side, strict=True)]
+        reset = m.sigmoid(m.do("adds", i_side[0] + h_side[0]))
+        update = m.sigmoid(m.do("adds", i_side[1] + h_side[1]))
+        candidate = m.tanh(m.do("adds", i_side[2] + m.do("muls", reset * h_side[2])))
+        difference = m.do("adds", m.read(before, (*row, j)) - candidate)
+        state = m.do("adds", candidate + m.do("muls", update * difference))
+        states[t, b, j] = state
+        if output_gate:
+            m.tally.update(stores=1, store_bytes=x.itemsize)  # the state, which y does not hold
+            out = m.sigmoid(m.do("adds", i_side[3] + h_side[3]))
+            m.write(y, (t, b, j), m.do("muls", out * m.tanh(state)))
+        else:
+            m.write(y, (t, b, j), state)
+        if t == T - 1:
+            m.write(h_n, (b, j), state)
+    return (y, h_n), m.tally
+
+
+def attention(q, k, v, *, causal=False):
+    m = Machine()
+    B, Hn, S_q, D = q.shape
+    S_k = k.shape[2]
+    y, scores = np.zeros_like(q), np.zeros(S_k, q.dtype)
+    for b, h, i in np.ndindex(B, Hn, S_q):
+        visible = [j for j in range(S_k) if not (causal and j > i)]
+        m.tally["nominal_macs"] += 2 * D * (S_k - len(visible))
+        largest = -math.inf
+        for j in visible:
+            acc = 0.0
+            for d in range(D):
+                acc = m.mac(m.read(q, (b, h, i, d)), m.read(k, (b, h, j, d)), acc)
+            score = m.do("muls", acc / math.sqrt(D))
+            largest = m.do("compares", max(largest, score))
+            m.write(scores, j, score)
+        total = 0.0
+        for j in visible:
+            e = m.do("specials", math.exp(m.do("adds", m.read(scores, j) - largest)))
+            total = m.do("adds", total + e)
+            m.write(scores, j, e)
+        for j in visible:
+            m.write(scores, j, m.do("divs", m.read(scores, j) / total))
+        for d in range(D):
+            acc = 0.0
+            for j in visible:
+                acc = m.mac(m.read(scores, j), m.read(v, (b, h, j, d)), acc)
+            m.write(y, (b, h, i, d), acc)
+    return (y,), m.tally
+
+
+@pytest.fixture(scope="session")
+def brute_force() -> dict[str, Callable[..., Any]]:
+    """Kernel name → loops that return outputs and tallies."""
+    return {"conv2d": conv2d, "gru": gru, "attention": attention}
+
+
+@pytest.fixture(scope="session")
+def compulsory_bytes() -> Callable[..., dict[str, int]]:
+    """Each tensor once: loads of `inputs` and `weights`, stores of `outputs`."""
+
+    def once(inputs: Any, weights: Any, outputs: Any) -> dict[str, int]:
+        weights = [w for w in weights if w is not None]
+        return {
+            "loads": sum(a.size for a in (*inputs, *weights)),
+            "load_bytes": sum(a.nbytes for a in (*inputs, *weights)),
+            "weight_load_bytes": sum(a.nbytes for a in weights),
+            "stores": sum(a.size for a in outputs),
+            "store_bytes": sum(a.nbytes for a in outputs),
+        }
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def agree(brute_force, compulsory_bytes) -> Callable[..., None]:
+    """Assert that a call counts the same three ways, on both bases, and that counting changes no bit of its outputs."""
+    from energybench import kernels
+
+    def check(kernel: str, inputs: list[Any], weights: list[Any], **options: Any) -> None:
+        arrays = [*inputs, *weights]
+        dtype = str(inputs[0].dtype)
+        counted = kernels.counted_run(kernel, *arrays, threads=2, **options)
+        plain = getattr(kernels, kernel)(*arrays, threads=1, **options)
+        plain = plain if isinstance(plain, tuple) else (plain,)
+        outputs, tally = brute_force[kernel](*arrays, **options)
+
+        issued = kernels.count(kernel, *arrays, basis="issued", **options)
+        assert counted.counts == issued, "CountingOps against closed form"
+        assert issued.by_dtype[dtype].to_dict() == {n: v for n, v in tally.items() if v}, "closed form against loops"
+        assert set(issued.by_dtype) == {dtype}
+
+        compulsory = kernels.count(kernel, *arrays, **options)
+        gate = options.get("output_gate") or ()
+        traffic = compulsory_bytes(inputs, [*weights, *gate], outputs)
+        expected = {**{n: v for n, v in tally.items() if not n.endswith(("loads", "stores", "bytes"))}, **traffic}
+        assert compulsory.by_dtype[dtype].to_dict() == {n: v for n, v in expected.items() if v}, "compulsory traffic"
+        assert compulsory.launches == issued.launches == 1
+
+        for of_counting, of_plain, of_loops in zip(counted.outputs, plain, outputs, strict=True):
+            assert of_counting.tobytes() == of_plain.tobytes(), "outputs of plain and counting differ"
+            np.testing.assert_allclose(of_plain, of_loops, rtol=2e-5, atol=2e-6)  # the loops do compute the kernel
+
+    return check

@@ -1,0 +1,91 @@
+"""Closed form == CountingOps == independent loops, on ragged shapes, for work and for both bases of traffic."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+
+def normal(seed, *shape, dtype="float32"):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+CONVOLUTIONS = [
+    ((1, 1, 1, 1), (1, 1, 1, 1), False, {}),
+    ((2, 3, 5, 7), (4, 3, 3, 3), True, {}),
+    ((2, 3, 5, 7), (4, 3, 3, 3), True, {"padding": (1, 1)}),
+    ((1, 4, 9, 6), (6, 2, 3, 2), True, {"padding": (2, 1), "stride": (3, 2), "dilation": (2, 1), "groups": 2}),
+    ((2, 5, 6, 6), (5, 1, 3, 3), False, {"padding": (1, 1), "groups": 5}),
+    ((1, 2, 2, 3), (3, 2, 2, 2), True, {"padding": (5, 4), "stride": (2, 3)}),
+    ((1, 1, 1, 2), (1, 1, 3, 3), False, {"padding": (2, 2), "dilation": (2, 2)}),
+    ((1, 3, 1, 12), (2, 3, 1, 5), True, {"padding": (0, 4), "stride": (1, 3)}),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("x", "w", "with_bias", "options"), CONVOLUTIONS)
+def test_conv2d(agree, x, w, with_bias, options, dtype):
+    bias = normal(3, w[0], dtype=dtype) if with_bias else None
+    agree("conv2d", [normal(1, *x, dtype=dtype)], [normal(2, *w, dtype=dtype), bias], **options)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_conv2d(agree, data):
+    size = st.integers(1, 5)
+    groups, per_in, per_out = (data.draw(st.integers(1, 3)) for _ in range(3))
+    H, W, KH, KW = (data.draw(size) for _ in range(4))
+    pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    options = {"stride": data.draw(pair), "dilation": data.draw(pair), "groups": groups}
+    options["padding"] = data.draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
+    (dh, dw), (ph, pw) = options["dilation"], options["padding"]
+    assume(H + 2 * ph > dh * (KH - 1) and W + 2 * pw > dw * (KW - 1))
+    bias = normal(3, groups * per_out) if data.draw(st.booleans()) else None
+    x, w = normal(1, data.draw(st.integers(1, 2)), groups * per_in, H, W), normal(2, groups * per_out, per_in, KH, KW)
+    agree("conv2d", [x], [w, bias], **options)
+
+
+def gru_arrays(T, B, I, H, bias, gate, dtype="float32"):  # noqa: E741
+    def make(*shape):
+        return normal(sum(shape), *shape, dtype=dtype)
+
+    biases = [make(3 * H), make(3 * H)] if bias else [None, None]
+    extra = (make(H, I), make(H, H), *([make(H), make(H)] if bias else [None, None]))
+    options = {"output_gate": extra} if gate else {}
+    return [make(T, B, I), make(B, H)], [make(3 * H, I), make(3 * H, H), *biases], options
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("T", "B", "I", "H"), [(1, 1, 1, 1), (1, 2, 3, 5), (5, 3, 2, 4), (7, 1, 6, 3)])
+def test_gru(agree, T, B, I, H, bias, gate, dtype):  # noqa: E741
+    inputs, weights, options = gru_arrays(T, B, I, H, bias, gate, dtype)
+    agree("gru", inputs, weights, **options)
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes=st.tuples(*[st.integers(1, 5)] * 4), bias=st.booleans(), gate=st.booleans())
+def test_any_gru(agree, sizes, bias, gate):
+    inputs, weights, options = gru_arrays(*sizes, bias, gate)
+    agree("gru", inputs, weights, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(
+    ("B", "Hn", "S_q", "S_k", "D"), [(1, 1, 1, 1, 1), (2, 3, 5, 5, 4), (1, 2, 3, 7, 5), (2, 1, 7, 3, 2)]
+)
+def test_attention(agree, B, Hn, S_q, S_k, D, causal, dtype):
+    q, k, v = (normal(s, B, Hn, s, D, dtype=dtype) for s in (S_q, S_k, S_k))
+    agree("attention", [q, k, v], [], causal=causal)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.integers(1, 4)),
+    causal=st.booleans(),
+)
+def test_any_attention(agree, sizes, causal):
+    B, Hn, S_q, S_k, D = sizes
+    agree("attention", [normal(s, B, Hn, s, D) for s in (S_q, S_k, S_k)], [], causal=causal)

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from energybench import kernels
+
+# B, Hn, S_q, S_k, D
+SHAPES = [(1, 1, 1, 1, 1), (2, 3, 7, 7, 5), (1, 2, 4, 9, 3), (3, 1, 9, 4, 8), (1, 2, 33, 33, 17), (2, 1, 1, 13, 6)]
+# A score is a sum of D products and an output a convex combination of |v| ≲ 4.
+TOLERANCE = {torch.float32: 4e-6, torch.float64: 2e-14}
+
+
+def explicit(q, k, v, *, causal, scale=None):
+    """The defining formula. (torch 2.13's fused CPU kernel gives NaN for a negative scale with a causal mask.)"""
+    scores = q @ k.mT * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if causal:
+        scores = scores.masked_fill(torch.ones(q.shape[2], k.shape[2]).tril() == 0, float("-inf"))
+    return torch.softmax(scores, dim=-1) @ v
+
+
+def tensors(B, Hn, S_q, S_k, D, dtype):
+    generator = torch.Generator().manual_seed(S_q * 31 + S_k)
+    return tuple(torch.randn(B, Hn, s, D, generator=generator, dtype=dtype) for s in (S_q, S_k, S_k))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("scale", [None, 0.3, -1])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("B", "Hn", "S_q", "S_k", "D"), SHAPES)
+def test_attention_equals_torch_in_float64(B, Hn, S_q, S_k, D, dtype, causal, scale, threads, assert_within):
+    q, k, v = tensors(B, Hn, S_q, S_k, D, dtype)
+    y = kernels.attention(q, k, v, causal=causal, scale=scale, threads=threads)
+    assert_within(y, explicit(q.double(), k.double(), v.double(), causal=causal, scale=scale), TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("B", "Hn", "S_q", "S_k", "D"), SHAPES)
+def test_attention_has_the_meaning_of_torchs(B, Hn, S_q, S_k, D, causal, assert_within):
+    q, k, v = tensors(B, Hn, S_q, S_k, D, torch.float64)
+    reference = scaled_dot_product_attention(q, k, v, is_causal=causal)
+    assert_within(kernels.attention(q, k, v, causal=causal), reference, TOLERANCE[torch.float64])
+
+
+def test_attention_survives_scores_beyond_the_range_of_exp(assert_within):
+    q, k, v = tensors(2, 3, 7, 7, 5, torch.float32)
+    reference = scaled_dot_product_attention(q.double() * 300, k.double(), v.double())
+    assert_within(kernels.attention(q * 300, k, v), reference, 3e-4)
+
+
+def test_masked_keys_are_never_read():
+    q, k, v = tensors(1, 2, 6, 6, 4, torch.float32)
+    clean = kernels.attention(q, k, v, causal=True)
+    k[:, :, 4:], v[:, :, 4:] = float("nan"), float("nan")
+    y = kernels.attention(q, k, v, causal=True)
+    assert torch.equal(y[:, :, :4], clean[:, :, :4])
+    assert torch.isnan(y[:, :, 4:]).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_attention_with_non_finite_scores_gives_nan_rows_as_torch_does(value):
+    q, k, v = tensors(1, 1, 5, 5, 4, torch.float32)
+    q[0, 0, 2, 1] = value
+    y = kernels.attention(q, k, v)
+    reference = explicit(q, k, v, causal=False)
+    assert torch.equal(torch.isnan(y), torch.isnan(reference))
+    assert torch.isnan(y[0, 0, 2]).all()
+
+
+def test_attention_gives_the_same_bits_with_any_number_of_threads():
+    q, k, v = tensors(2, 3, 7, 7, 5, torch.float32)
+    one = kernels.attention(q, k, v, threads=1)
+    for threads in (2, 3, 16):
+        assert torch.equal(kernels.attention(q, k, v, threads=threads), one)
+
+
+def test_attention_takes_and_gives_numpy():
+    q, k, v = tensors(1, 2, 4, 9, 3, torch.float32)
+    y = kernels.attention(q.numpy(), k.numpy(), v.numpy())
+    assert isinstance(y, np.ndarray)
+    np.testing.assert_array_equal(y, kernels.attention(q, k, v).numpy())
