@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ def test_finds_what_was_planted(scenario_dict, period_s, resolution_j):
     assert found.read_latency_p50_s == pytest.approx(50e-6)
     assert found.read_latency_p99_s == pytest.approx(50e-6)
     assert found.idle_power_w == pytest.approx(41.0, rel=0.02)
+    assert found.idle_power_stdev_w is not None
     assert 0 < found.idle_power_stdev_w < 2.0
     if resolution_j == 0.001:
         assert update_noise_rel(found) == pytest.approx(0.01, rel=0.8)
@@ -74,7 +76,7 @@ def test_waiting_for_an_update_ignores_domains_outside_the_total():
         kind = "simulated"
         domains = (Domain("psys", in_total=False), Domain("package-0"))
 
-        def __init__(self):
+        def __init__(self) -> None:
             self.clock = self
             self.reads = itertools.count()
 
@@ -91,7 +93,8 @@ def test_waiting_for_an_update_ignores_domains_outside_the_total():
         def close(self):
             pass
 
-    update = wait_for_update(Meter())
+    meter: Any = Meter()
+    update = wait_for_update(meter)
     assert update.reading.energy_nj["package-0"] == 1
     assert update.reading.time_ns == 10_000
     assert update.poll_interval_s == pytest.approx(1e-6)

@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -117,8 +118,8 @@ def test_a_counter_that_was_reset_is_refused_not_negative(fake_nvml):
 # ---- which board is CUDA device N? ----
 
 
-def uuid(library, index, **kw):
-    return resolve_handle(library, index, **kw)["uuid"]
+def uuid(library: Any, index: int, **kw: Any) -> str:
+    return str(resolve_handle(library, index, **kw)["uuid"])
 
 
 def test_nvml_order_is_that_of_the_pci_address(fake_nvml):
@@ -153,7 +154,7 @@ def test_unlike_boards_need_a_known_order(fake_nvml):
     assert uuid(library, 0, environ={"CUDA_VISIBLE_DEVICES": "GPU-FAKE-1"}) == "GPU-FAKE-1"
 
 
-def torch_with(properties, *, initialised=True, count=1):
+def torch_with(properties: Any, *, initialised: bool = True, count: int = 1) -> Any:
     cuda = SimpleNamespace(
         is_initialized=lambda: initialised, device_count=lambda: count, get_device_properties=lambda _: properties
     )

@@ -9,6 +9,7 @@ from energybench.meters import rapl_powercap
 from energybench.meters.rapl_powercap import MAX_POWER_W, UDEV_RULE, RaplMeter, scan_zones
 from energybench.meters.sysfs import is_real_sysfs
 from energybench.meters.window import Window
+from energybench.records.reading import Reading
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def meter_of():
         meter.close()
 
 
-def window(meter, begin, end):
+def window(meter: RaplMeter, begin: Reading, end: Reading) -> Window:
     return Window.from_readings(begin, end, meter.domains, kind=meter.kind, update_period_s=1e-3)
 
 
@@ -168,7 +169,7 @@ def test_links_that_lead_somewhere_are_followed(powercap_tree, meter_of):
     assert meter_of(powercap_tree).read().energy_nj["package-0"] == 77_000
 
 
-def refuse(path, code):
+def refuse(path: object, code: int) -> OSError:
     return OSError(code, os.strerror(code), str(path))
 
 
@@ -179,7 +180,7 @@ def test_no_permission_names_the_rule(powercap_tree, monkeypatch, code):
     def deny(path, *_args, **_kw):
         raise refuse(path, code)
 
-    monkeypatch.setattr(rapl_powercap.os, "open", deny)  # root may read everything: the refusal has to be played
+    monkeypatch.setattr(os, "open", deny)  # root may read everything: the refusal has to be played
     with pytest.raises(MeterPermissionError) as error:
         RaplMeter(powercap_tree.root)
     message = str(error.value)
@@ -196,7 +197,7 @@ def test_permission_lost_while_reading(powercap_tree, meter_of, monkeypatch):
     def deny(fd, *_args):
         raise refuse("", errno.EACCES)
 
-    monkeypatch.setattr(rapl_powercap.os, "pread", deny)
+    monkeypatch.setattr(os, "pread", deny)
     with pytest.raises(MeterPermissionError, match="chmod"):
         meter.read()
 
@@ -208,7 +209,7 @@ def test_read_errors_are_an_error_never_a_zero(powercap_tree, meter_of, monkeypa
     def fail(fd, *_args):
         raise refuse("", code)
 
-    monkeypatch.setattr(rapl_powercap.os, "pread", fail)
+    monkeypatch.setattr(os, "pread", fail)
     with pytest.raises(MeterUnavailable) as error:
         meter.read()
     assert ("vanished" in str(error.value)) == (code == errno.ENODEV)

@@ -1,5 +1,6 @@
 import itertools
 import math
+from typing import Any
 
 import pytest
 
@@ -139,7 +140,7 @@ def test_meter_reads_cost_virtual_time_and_end_with_close(device):
 # ---- optional sections: each changes the truth as it says ----
 
 
-def dynamic_j(d, work=WORK, calls=1000, **kw):
+def dynamic_j(d: VirtualDevice, work: OpCounts = WORK, calls: int = 1000, **kw: Any) -> float:
     before_j, before_ns = d.true_energy_j, d.clock.now_ns()
     d.execute(work, calls, **kw)
     return d.true_energy_j - before_j - 41.0 * (d.clock.now_ns() - before_ns) / 1e9

@@ -1,5 +1,6 @@
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ SOCKET = (
 )
 
 
-def readings(seconds=10.0, **energy_j):
+def readings(seconds: float = 10.0, **energy_j: float) -> tuple[Reading, Reading]:
     names = {d.name for d in SOCKET}
     assert {k.replace("_", "-") for k in energy_j} <= names
     begin = Reading(S, dict.fromkeys(names, 7 * NJ))
@@ -63,6 +64,7 @@ def test_uncertainty_is_that_of_the_derivation():
     assert window.uncertainty_j == pytest.approx(math.sqrt(edge_j**2 + quantisation_j**2 + noise_j**2))
     assert window.gain_uncertainty_j == pytest.approx(150)
     assert window.update_periods == pytest.approx(100)
+    assert window.uncertainty_j is not None
     low_j, high_j = window.interval(0.95) or (0.0, 0.0)
     assert high_j - low_j == pytest.approx(2 * 1.959964 * window.uncertainty_j)
 
@@ -81,7 +83,7 @@ def test_edge_factor_is_the_mean_over_the_unknown_power_ratio():
 def test_aligned_edges_are_as_old_as_one_poll():
     domain = Domain("gpu-0")
     begin, end = Reading(0, {"gpu-0": 0}), Reading(10 * S, {"gpu-0": 3000 * NJ})
-    common = {"kind": "simulated", "update_period_s": 0.1, "aligned": True}
+    common: dict[str, Any] = {"kind": "simulated", "update_period_s": 0.1, "aligned": True}
     window = Window.from_readings(begin, end, [domain], **common, poll_interval_s=1e-3)
     assert window.uncertainty_j == pytest.approx(math.sqrt(7 / 36) * 300 * 1e-3, rel=1e-3)
     unknown = Window.from_readings(begin, end, [domain], **common)
@@ -146,7 +148,7 @@ def test_refusals():
 WORK = OpCounts.single("float32", macs=4_000_000_000, load_bytes=200_000_000, launches=1)
 
 
-def coverage(scenario, *, windows, aligned, from_idle, seed):
+def coverage(scenario: dict[str, Any], *, windows: int, aligned: bool, from_idle: bool, seed: int) -> float:
     """Share of 95 % intervals of random windows that hold the true energy between the two readings, and mean width."""
     device = VirtualDevice(Scenario.from_dict(scenario))
     meter = SimulatedMeter(device)

@@ -1,0 +1,108 @@
+"""No dry run can yield `measured`: every way to feed a meter something else than the machine's own counter."""
+
+import os
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from energybench.app.measure import measure
+from energybench.errors import MeterUnavailable
+from energybench.meters import nvml, rapl_powercap
+from energybench.meters.modelled import ModelledMeter
+from energybench.meters.nvml import NvmlMeter
+from energybench.meters.pyrapl import PyRaplMeter
+from energybench.meters.rapl_powercap import RaplMeter
+from energybench.meters.replay import ReplayMeter
+from energybench.meters.scenario import Scenario
+from energybench.meters.simulated import SimulatedMeter
+from energybench.meters.virtual_device import VirtualDevice
+from energybench.meters.window import Window
+from energybench.records.reading import Domain, Reading
+from energybench.records.window_readings import WindowReadings
+
+DOMAIN = Domain("package-0", wrap_nj=10**15, max_power_w=100.0)
+RECORDED = (Reading(0, {"package-0": 0}), Reading(10**9, {"package-0": 10**9}))
+
+
+def rapl_root(tree: Any, **_: Any) -> Any:
+    return RaplMeter(tree.client().root)
+
+
+def rapl_root_disguised(tree: Any, **_: Any) -> Any:
+    """A root that names /sys and leads elsewhere."""
+    tree.client()
+    return RaplMeter(os.path.join("/sys", "..", str(tree.root).lstrip("/")))
+
+
+def rapl_linked_root(tree: Any, **_: Any) -> Any:
+    tree.client()
+    link = tree.root.parent / "linked"
+    link.symlink_to(tree.root)
+    return RaplMeter(link)
+
+
+def rapl_mounted_over_sys(tree: Any, monkeypatch: Any, **_: Any) -> Any:
+    """As in a mount namespace: the path is /sys, the files are not sysfs."""
+    tree.client()
+    real_scan = rapl_powercap.scan_zones
+    monkeypatch.setattr(rapl_powercap, "scan_zones", lambda root: real_scan(tree.root))
+    return RaplMeter("/sys")
+
+
+def nvml_library(fake_nvml: Any, **_: Any) -> Any:
+    return NvmlMeter(0, library=fake_nvml())
+
+
+def pyrapl_sensor(**_: Any) -> Any:
+    return PyRaplMeter(SimpleNamespace(energy=lambda: [1.0, -1]), [DOMAIN])
+
+
+def virtual(scenario_dict: Any, **_: Any) -> Any:
+    return SimulatedMeter(VirtualDevice(Scenario.from_dict(scenario_dict())))
+
+
+def replayed(**_: Any) -> Any:
+    return ReplayMeter(RECORDED, [DOMAIN])
+
+
+def by_datasheet(**_: Any) -> Any:
+    return ModelledMeter(tdp_w=100.0)
+
+
+WAYS = [
+    rapl_root,
+    rapl_root_disguised,
+    rapl_linked_root,
+    rapl_mounted_over_sys,
+    nvml_library,
+    pyrapl_sensor,
+    virtual,
+    replayed,
+    by_datasheet,
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_no_dry_run_measures(way, powercap_tree, fake_nvml, scenario_dict, monkeypatch):
+    meter = way(tree=powercap_tree, fake_nvml=fake_nvml, scenario_dict=scenario_dict, monkeypatch=monkeypatch)
+    expected = {"replayed": "replayed", "by_datasheet": "modelled"}.get(way.__name__, "simulated")
+    assert meter.kind == expected
+    with measure("dry", meter=meter) as m:
+        pass
+    assert m.kind == expected
+    assert {w.kind for w in m.windows} == {expected}
+    assert m.to_dict()["kind"] == expected
+    meter.close()
+
+
+def test_a_recorded_window_is_never_measured():
+    assert Window.from_window_readings(WindowReadings("r", (DOMAIN,), *RECORDED)).kind == "replayed"
+
+
+def test_uuids_and_libraries_must_agree(fake_nvml, monkeypatch):
+    with pytest.raises(MeterUnavailable):
+        NvmlMeter(0, library=fake_nvml({"uuid": "GPU-12345678"}))
+    monkeypatch.setattr(nvml, "load_library", fake_nvml)
+    with pytest.raises(MeterUnavailable):
+        NvmlMeter(0)
