@@ -58,7 +58,7 @@ def _validation_lines(validation: Mapping[str, Any] | None) -> list[ErrorLine]:
     return [
         ErrorLine(
             "Left out of the fit",
-            f"{split['name']} (by {split['unit']})",
+            _split_name(split),
             int(split["pooled"]["n"]),
             True,
             split["median_ape"],
@@ -67,6 +67,12 @@ def _validation_lines(validation: Mapping[str, Any] | None) -> list[ErrorLine]:
         for split in splits
         if split is not None
     ]
+
+
+def _split_name(split: Mapping[str, Any]) -> str:
+    """``leave-one-network-out`` says its unit itself, ``held out`` does not."""
+    name, unit = str(split["name"]), str(split["unit"])
+    return name if unit in name or name.startswith("leave-") else f"{name}, by {unit}"
 
 
 def _comparison_lines(data: ReportData, rows: Sequence[ReportRow]) -> list[ErrorLine]:

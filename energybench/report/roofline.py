@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from energybench.records.op_counts import DTYPE_BYTES, DTYPE_SHORT
 from energybench.report.rows import ReportRow
@@ -12,6 +12,9 @@ from energybench.units import Joule
 
 if TYPE_CHECKING:
     from energybench.report.data import ReportData
+
+#: A row whose FLOPs and bytes are a smaller share of its energy than this would stretch the axis and say nothing here.
+LEAST_SHARE: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,16 @@ class Roof:
 
 @dataclass(frozen=True)
 class Roofline:
-    """Points and roofs; `left_out` rows have no FLOPs or move no bytes."""
+    """Points and roofs.
+
+    `without_work`  rows that have no FLOPs or move no bytes
+    `elsewhere`     rows whose energy the roof explains to less than `LEAST_SHARE`: launches, mostly
+    """
 
     points: list[RooflinePoint]
     roofs: list[Roof]
-    left_out: int
+    without_work: int
+    elsewhere: int
 
 
 def energy_roofline(data: ReportData, rows: Sequence[ReportRow]) -> Roofline | None:
@@ -59,19 +67,27 @@ def energy_roofline(data: ReportData, rows: Sequence[ReportRow]) -> Roofline | N
     params: Mapping[str, Mapping[str, Any]] = data.fit["params"]
     if data.fit["equation"] != "physical" or "byte_j" not in params:
         return None
-    frame = data.records
-    flops, moved = frame["flops"].to_numpy(), frame["bytes"].to_numpy()
-    points = []
-    for row in rows:
-        work, size = float(flops[row.index]), float(moved[row.index])
-        if work > 0 and size > 0:
-            dtype = str(frame["dtype"].iloc[row.index])
-            points.append(RooflinePoint(row, dtype, work / size, row.recorded_j / work))
     byte_j = float(params["byte_j"]["value"])
-    roofs = []
+    roofs = {}
     for dtype in DTYPE_BYTES:
         name = f"mac_{DTYPE_SHORT[dtype]}_j"
         if name in params:
             flop_j = float(params[name]["value"]) / 2  # a MAC is two FLOPs
-            roofs.append(Roof(dtype, flop_j, byte_j, byte_j / flop_j if flop_j > 0 and byte_j > 0 else None))
-    return Roofline(points, roofs, len(rows) - len(points)) if points else None
+            roofs[dtype] = Roof(dtype, flop_j, byte_j, byte_j / flop_j if flop_j > 0 and byte_j > 0 else None)
+    frame = data.records
+    flops, moved = frame["flops"].to_numpy(), frame["bytes"].to_numpy()
+    points = []
+    without_work = elsewhere = 0
+    for row in rows:
+        work, size = float(flops[row.index]), float(moved[row.index])
+        if work <= 0 or size <= 0:
+            without_work += 1
+            continue
+        point = RooflinePoint(row, str(frame["dtype"].iloc[row.index]), work / size, row.recorded_j / work)
+        roof = roofs.get(point.dtype)
+        explained = 0.0 if roof is None else roof.energy_per_flop_j(point.intensity)
+        if 0 < explained < LEAST_SHARE * point.energy_per_flop_j:
+            elsewhere += 1
+        else:
+            points.append(point)
+    return Roofline(points, list(roofs.values()), without_work, elsewhere) if points else None

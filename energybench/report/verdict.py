@@ -36,7 +36,7 @@ def verdict_sentences(data: ReportData, rows: Sequence[ReportRow], discarded: in
     misfit = fit.get("misfit")
     if misfit and misfit["present"] and carries_accuracy(kind):
         sentences.append(
-            f"The equation misses something: residuals are {misfit['ratio']:.1f} times what the windows' own "
+            f"The equation misses something: residuals are {misfit['ratio']:.1f} times what the windows’ own "
             "uncertainty explains."
         )
     total = len(data.records)
@@ -49,7 +49,7 @@ def verdict_sentences(data: ReportData, rows: Sequence[ReportRow], discarded: in
 
 def _accuracy(fit: Mapping[str, Any], rows: Sequence[ReportRow], kind: str, level: float) -> list[str]:
     sentences = []
-    on = {"simulated": " of the simulated device", "replayed": " of the replayed run"}.get(kind, "")
+    on = "" if kind == "measured" else f" on {kind} energy"
     validation = fit.get("validation") or {}
     headline = validation.get("headline")
     if headline and headline["median_ape"] is not None:
@@ -61,7 +61,7 @@ def _accuracy(fit: Mapping[str, Any], rows: Sequence[ReportRow], kind: str, leve
     if held and held["median_ape"] is not None:
         groups = len(held["by_group"])
         sentences.append(
-            f"On {plural(groups, 'held-out ' + held['unit'])}{on}, which the fit never saw, the median error is "
+            f"On {plural(groups, 'held-out ' + held['unit'])}, which the fit never saw, the median error{on} is "
             f"{percent(held['median_ape'])}"
             + _beside(held["median_ape"], {name: s["median_ape"] for name, s in held["null_models"].items()})
         )

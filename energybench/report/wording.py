@@ -12,11 +12,10 @@ from energybench.units import format_si
 #: Shown on top of every page, and in print, where energy was not measured.
 KIND_BANNERS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "modelled": "Modelled: pipeline check, not energy. Each value is a datasheet power times a utilisation. "
+        "modelled": "Pipeline check, not energy. Each value is a datasheet power times a utilisation. "
         "Nothing on this page was measured.",
-        "simulated": "Simulated. A virtual device or an injected meter gave these values. "
-        "Nothing on this page was measured.",
-        "replayed": "Replayed. These values were derived again from the readings of an earlier run; "
+        "simulated": "A virtual device or an injected meter gave these values. Nothing on this page was measured.",
+        "replayed": "These values were derived again from the readings of an earlier run; "
         "no meter was read for this one.",
     }
 )
@@ -55,7 +54,16 @@ def quantity(value: float | None, unit: str, *, digits: int = 4) -> str:
         return NOTHING
     if unit in ("", "1"):
         return f"{value:.{digits}g}"
-    return format_si(value, unit, digits=digits).replace(" ", "\N{NO-BREAK SPACE}", 1)
+    number, _, rest = format_si(value, unit, digits=digits).partition(" ")
+    return f"{_padded(number, digits)}\N{NO-BREAK SPACE}{rest}"
+
+
+def _padded(number: str, digits: int) -> str:
+    """A decimal number with its zeros kept, so that a column shows one precision: 95 with four digits is 95.00."""
+    held = len(number.lstrip("-0.").replace(".", ""))
+    if not number.lstrip("-").replace(".", "", 1).isdigit() or held in (0, digits) or held > digits:
+        return number
+    return number + ("" if "." in number else ".") + "0" * (digits - held)
 
 
 def percent(value: float | None, *, signed: bool = False) -> str:

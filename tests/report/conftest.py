@@ -20,8 +20,8 @@ from energybench.records.reading import MeterCharacteristics
 from energybench.records.run_record import DomainValue, RunRecord
 from energybench.report import ReportData
 
-MAC_J, OTHER_J, BYTE_J, LAUNCH_J, STATIC_W = 1.1e-11, 6.0e-12, 9.0e-11, 2.0e-6, 41.0
-MAC_RATE, BYTE_RATE, LAUNCH_S = 2.0e12, 1.0e11, 5.0e-6
+MAC_J, OTHER_J, BYTE_J, LAUNCH_J, STATIC_W = 1.1e-11, 6.0e-12, 9.0e-11, 4.0e-4, 41.0
+MAC_RATE, BYTE_RATE, LAUNCH_S = 6.0e12, 8.0e11, 5.0e-6
 
 #: name, family, kernel class, MACs, other FLOPs, bytes, launches, network
 WORKLOADS: list[tuple[str, str, str, int, int, int, int, str | None]] = [
@@ -36,9 +36,9 @@ WORKLOADS: list[tuple[str, str, str, int, int, int, int, str | None]] = [
         (f"matmul/k{k}", "probe", "gemm", 2048 * 2048 * k, 0, 4 * (4096 * k + 2048**2), 1, None)
         for k in (16, 128, 1024)
     ),
-    *((f"copy/n{n}", "probe", "copy", 0, 0, 8 * n, 1, None) for n in (10**5, 10**7)),
-    *((f"exp/n{n}", "probe", "pointwise", 0, 900 * n, 8 * n, 1, None) for n in (10**5, 3 * 10**6)),
-    ("launch/tiny", "probe", "probe", 0, 16, 128, 400, None),
+    *((f"copy/n{n}", "probe", "copy", 0, 0, 8 * n, 1, None) for n in (10**5, 10**6, 10**7)),
+    *((f"exp/n{n}", "probe", "pointwise", 0, 900 * n, 8 * n, 1, None) for n in (10**5, 3 * 10**6, 10**7)),
+    *((f"launch/n{n}", "probe", "probe", 0, 16, 128, n, None) for n in (1, 40, 400)),
     ("net/small-cnn", "cnn", "network", 560_000_000, 9_000_000, 44_000_000, 41, "small-cnn"),
     ("net/separable-cnn", "cnn", "network", 300_000_000, 24_000_000, 120_000_000, 88, "separable-cnn"),
     ("net/gru-language-model", "rnn", "network", 1_900_000_000, 40_000_000, 310_000_000, 530, "gru-language-model"),
@@ -49,12 +49,12 @@ WORKLOADS: list[tuple[str, str, str, int, int, int, int, str | None]] = [
 def make_records(kind: str = "simulated", *, repeats: int = 3, environment_sha256: str = "0" * 64) -> list[RunRecord]:
     """Rows whose energy is the planted one, with an error per workload and a smaller one per window."""
     rng = random.Random(7)
-    records = []
+    records: list[RunRecord] = []
     for name, family, kernel_class, macs, other, size, launches, network in WORKLOADS:
-        wrong = 1 + rng.gauss(0, 0.06 if network else 0.03)
-        stated = 1 + rng.gauss(0, 0.04)
+        wrong = 1 + rng.gauss(0, 0.05 if network else 0.02)
+        occupancy = 0.25 + 0.75 * rng.random()
         for repeat in range(repeats):
-            time_s = (max(macs / MAC_RATE, size / BYTE_RATE) + launches * LAUNCH_S) * 1.15 * stated
+            time_s = (max(macs / MAC_RATE, size / BYTE_RATE) + launches * LAUNCH_S) / occupancy
             energy = MAC_J * macs + OTHER_J * other + BYTE_J * size + LAUNCH_J * launches + STATIC_W * time_s
             energy *= wrong * (1 + rng.gauss(0, 0.006))
             order = len(records)

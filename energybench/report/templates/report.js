@@ -40,18 +40,16 @@
     const data = themed(figure.data, theme).map((trace) =>
       trace.type === "scattergl" && !gl ? { ...trace, type: "scatter" } : trace);
     const layout = themed(figure.layout, theme);
-    const legend = { ...layout.legend, font: { size: narrow ? 11.5 : 13 } };
+    const legend = { ...layout.legend, ...(narrow && { xref: "container" }), font: { size: narrow ? 11.5 : 13 } };
     return Plotly.react(element, data, {
       ...layout, legend, width, autosize: width === undefined,
-      margin: { l: narrow ? 8 : 16, r: narrow ? 10 : 16, t: 8, b: 8 },
+      margin: { l: narrow ? 8 : 16, r: narrow ? 18 : 28, t: 8, b: 8 },
       font: { family: getComputedStyle(document.body).fontFamily, size: narrow ? 11 : 13, color: theme.$ink },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       hoverlabel: { bgcolor: theme.$paper, bordercolor: theme.$muted, font: { color: theme.$ink }, namelength: -1 },
       xaxis: axis(layout.xaxis, theme, narrow), yaxis: axis(layout.yaxis, theme, narrow),
     }, {
-      responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover",
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
-      toImageButtonOptions: { format: "svg", filename: `energybench-${element.dataset.figure}-${page.kind}` },
+      responsive: true, displayModeBar: false,
     });
   }
 
@@ -61,6 +59,13 @@
 
   drawAll(current()).then(() => { document.documentElement.dataset.drawn = "yes"; });
   dark.addEventListener("change", () => drawAll(current()));
+  for (const button of document.querySelectorAll("[data-save]")) {
+    const element = document.querySelector(`.plot[data-figure="${button.dataset.save}"]`);
+    button.addEventListener("click", () => Plotly.downloadImage(element, {
+      format: "svg", filename: `energybench-${button.dataset.save}-${page.kind}`,
+      width: element.clientWidth, height: element.clientHeight,
+    }));
+  }
   let narrow = innerWidth < NARROW;
   addEventListener("resize", () => {
     if (narrow !== innerWidth < NARROW) { narrow = !narrow; drawAll(current()); }
