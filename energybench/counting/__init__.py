@@ -1,4 +1,4 @@
-"""Exact counts of any PyTorch model: MACs, other operations, bytes and launches, forward and backward, without running it.
+"""Exact counts of any PyTorch model without running it: MACs, other operations, bytes, launches, in both directions.
 
 Names are loaded when first used, because they need torch.
 """

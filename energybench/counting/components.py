@@ -2,9 +2,9 @@
 
 The nearest module around the operator whose class or name speaks decides: a feed-forward block inside something called
 attention is feed-forward, a projection inside attention is multi-head. Inside attention, products between activations
-(scores, weighting), softmax and what is done to scores are `self_attention` [D13]; products with weights and the copies that
-split and merge heads are `multi_head` [D14]. Products outside attention are `feed_forward` [D15], provided that the model
-has attention at all; everything else belongs to no component.
+(scores, weighting), softmax and what is done to scores are `self_attention` [D13]; products with weights, and the
+copies that split and merge heads, are `multi_head` [D14]. Products outside attention are `feed_forward` [D15], provided
+that the model has attention at all; everything else belongs to no component.
 """
 
 from __future__ import annotations

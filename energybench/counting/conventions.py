@@ -28,6 +28,10 @@ class Ops(NamedTuple):
         return Ops(*(a + b for a, b in zip(self, other, strict=True)))
 
 
+#: No operation at all.
+NO_OPS: Final = Ops()
+
+
 class Convention(NamedTuple):
     """One row of the table: what is counted per element of `per`, and the expression it was read from."""
 

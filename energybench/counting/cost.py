@@ -9,7 +9,7 @@ from typing import Final
 import torch
 
 from energybench.counting.call import OpCall, TensorSpec
-from energybench.counting.conventions import Ops
+from energybench.counting.conventions import NO_OPS, Ops
 from energybench.records.op_counts import DTYPE_BYTES, DtypeCounts, OpCounts
 from energybench.records.vocabulary import KernelClass
 
@@ -53,7 +53,7 @@ class Cost:
     kernel_class: KernelClass
     macs: int = 0
     nominal_macs: int | None = None
-    ops: Ops = Ops()
+    ops: Ops = NO_OPS
     dtype: torch.dtype | None = None
     reads: tuple[Access, ...] | None = None
     writes: tuple[Access, ...] | None = None

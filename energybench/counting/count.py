@@ -48,8 +48,8 @@ def count_model(
 
     Args:
         model: A module, or any callable on tensors.
-        example_inputs: Tensors, or nested lists, tuples and dicts of them. Integer and boolean tensors keep their values
-            (models branch on masks), floating ones are used for shape and dtype alone.
+        example_inputs: Tensors, or nested lists, tuples and dicts of them. Integer and boolean tensors keep their
+            values (models branch on masks), floating ones are used for shape and dtype alone.
         backward: Also count the backward pass: from the output named ``loss`` where there is one, else with a gradient
             given for every floating output.
         policy: How operators reach the hardware, a name in `POLICIES`.

@@ -1,8 +1,8 @@
 """Exported ``.pt2`` programs, opened without loading a pickle.
 
 torch's loader unpickles weights marked so, custom objects, and always the sample inputs, where it falls back to full
-unpickling if the safe way fails. So the archive is inspected first, refused where it carries pickled objects, and a clean
-copy of what was inspected, with sample inputs of our own making, is what torch gets to see.
+unpickling if the safe way fails. So the archive is inspected first, refused where it carries pickled objects, and a
+clean copy of what was inspected, with sample inputs of our own making, is what torch gets to see.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def load_exported_program(path: Path) -> tuple[nn.Module, tuple[Any, ...], dict[
                 f"{path} cannot be loaded by torch {torch.__version__} ({lines[0]}); export it with this version"
             ) from error
     args, kwargs = _example_inputs(program)
-    return program.module(check_guards=False) if _takes_guards(program) else program.module(), args, kwargs
+    module: nn.Module = program.module(check_guards=False) if _takes_guards(program) else program.module()
+    return module, args, kwargs
 
 
 def _takes_guards(program: Any) -> bool:
@@ -126,10 +127,16 @@ def _example_inputs(program: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
             continue
         value = nodes[spec.arg.name].meta["val"]
         if isinstance(value, torch.Tensor):
-            sizes = [n if isinstance(n, int) else n.node.hint for n in value.shape]
+            sizes = [_traced(n) for n in value.shape]
             floating = value.dtype.is_floating_point or value.dtype.is_complex
             leaves.append(torch.zeros(sizes, dtype=value.dtype, device="meta" if floating else "cpu"))
         else:
-            leaves.append(value if isinstance(value, int | float | bool) else value.node.hint)
+            leaves.append(_traced(value))
     args, kwargs = _pytree.tree_unflatten(leaves, program.call_spec.in_spec)
     return tuple(args), dict(kwargs)
+
+
+def _traced(number: Any) -> Any:
+    """A plain number, or the value that a symbolic one was traced with."""
+    node = getattr(number, "node", None)
+    return number if node is None else node.hint

@@ -1,4 +1,4 @@
-"""A twin of the user's model on the meta device: same modules, same sharing, no weights; the original is not touched."""
+"""A twin of the user's model on the meta device: same modules, same sharing, no weights; the original is kept."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""`CountingMode`: sees every operator below autograd, on the meta device, and remembers how often each distinct call ran.
+"""`CountingMode`: sees every operator below autograd, on the meta device, and tallies how often each distinct call ran.
 
 Nothing is computed. A call is described by its operator, the metadata of its tensors and its other arguments; equal
-descriptions have equal costs and equal output metadata, so that the formula runs once per description, after the pass,
-and a description seen before yields its outputs without asking torch for shapes again.
+descriptions have equal costs and equal output metadata, so the formula runs once per description, after the pass, and
+a description seen before yields its outputs without asking torch for shapes again.
 
 Integer and boolean tensors that the model makes itself (positions, masks) are small, and models branch on them: they are
 made for real on the CPU, and become meta tensors where they meet one.
@@ -53,7 +53,7 @@ class Place(NamedTuple):
     direction: Direction
 
 
-class CountingMode(TorchDispatchMode):
+class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts every operator while it is on.
 
     `calls`    distinct calls, in order of first appearance
@@ -65,7 +65,7 @@ class CountingMode(TorchDispatchMode):
     def __init__(
         self, scope: ModuleScope, parameters: set[int], *, gradient: bool, attention_keeps_probabilities: bool = False
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.attention_keeps_probabilities = attention_keeps_probabilities
         self.scope = scope
         self.gradient = gradient
@@ -104,7 +104,7 @@ class CountingMode(TorchDispatchMode):
         return tensor.untyped_storage()._cdata in self._parameters
 
     def _count(self, known: CountedCall) -> None:
-        backward = torch._C._current_graph_task_id() != -1  # type: ignore[attr-defined]
+        backward = torch._C._current_graph_task_id() != -1
         direction: Direction = "backward" if backward else self.direction
         place = (known.index, Place(self.scope.current(backward=backward), direction))
         self.tally[place] = self.tally.get(place, 0) + 1
@@ -121,6 +121,8 @@ class CountingMode(TorchDispatchMode):
             plan = self._plans[func] = OperatorPlan(func)
         if plan.factory:
             kwargs = self._place_factory(plan, args, kwargs)
+        elif plan.name == "aten._to_copy":
+            kwargs = _place_copy(args[0], kwargs)
         if plan.free:
             return self._run_free(func, plan, args, kwargs)
         if plan.decomposes:
@@ -199,7 +201,7 @@ class CountingMode(TorchDispatchMode):
 
         def spec(tensor: Tensor) -> TensorSpec:
             storage = tensor.untyped_storage()._cdata
-            start = (storage, tensor.storage_offset())
+            start = (storage, int(tensor.storage_offset()))
             if start not in storages:
                 storages.append(start)
             return TensorSpec(
@@ -241,8 +243,8 @@ class CountingMode(TorchDispatchMode):
 
     def _higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
         raise CountingError(
-            f"higher-order operator {func} has no counting rule; count the eager form of the model (without torch.compile "
-            "or flex_attention)"
+            f"higher-order operator {func} has no counting rule; count the eager form of the model (without "
+            "torch.compile or flex_attention)"
         )
 
     # ── devices ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -276,6 +278,17 @@ class CountingMode(TorchDispatchMode):
                     self._keep.append(target)
         with self.paused():
             return map_tensors(to_meta, args), map_tensors(to_meta, kwargs)
+
+
+def _place_copy(source: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """A move between devices: what has no values stays without, and what has small integer ones keeps them."""
+    if source.is_meta:
+        return {**kwargs, "device": _META}
+    dtype = kwargs.get("dtype") or source.dtype
+    if dtype.is_floating_point or dtype.is_complex:
+        device = kwargs.get("device")
+        return kwargs if device is None or torch.device(device).type == "cpu" else {**kwargs, "device": _META}
+    return {**kwargs, "device": _CPU}
 
 
 def _template(out: Any) -> Callable[[], Any] | None:

@@ -12,12 +12,12 @@ from energybench.counting.formulas.registry import Formula
 #: Allocation, metadata and checks: no kernel, no traffic.
 _FREE: Final = frozenset(
     (
-        "empty empty_strided empty_like new_empty new_empty_strided empty_permuted _unsafe_view lift lift_fresh detach "
-        "alias _reshape_alias set_ resize_ resize_as_ is_same_size sym_size sym_numel sym_stride sym_storage_offset size "
-        "stride numel dim is_contiguous storage_offset _assert_async _assert_scalar _assert_tensor_metadata "
-        "_local_scalar_dense item result_type can_cast is_pinned _nested_tensor_size requires_grad_ _version retain_grad "
-        "sym_is_contiguous _has_compatible_shallow_copy_type record_stream broadcast_tensors unsafe_split unsafe_chunk "
-        "unsafe_split_with_sizes _functional_assert_async _print _is_zerotensor equal_metadata _fw_primal"
+        "empty empty_strided empty_like new_empty new_empty_strided empty_permuted _unsafe_view lift lift_fresh "
+        "detach alias _reshape_alias set_ resize_ resize_as_ is_same_size sym_size sym_numel sym_stride size stride "
+        "sym_storage_offset numel dim is_contiguous storage_offset _assert_async _assert_scalar item result_type "
+        "_assert_tensor_metadata _local_scalar_dense can_cast is_pinned _nested_tensor_size requires_grad_ _version "
+        "retain_grad sym_is_contiguous record_stream unsafe_split unsafe_chunk unsafe_split_with_sizes _print "
+        "_functional_assert_async _is_zerotensor _fw_primal"
     ).split()
 )
 

@@ -1,4 +1,4 @@
-"""What can be said of a model's parameters alone: their number [D1], norms and distances [D4]; and achieved rates [D2]."""
+"""What a model's parameters alone tell: their number [D1], norms and distances [D4]; and achieved rates [D2]."""
 
 from __future__ import annotations
 

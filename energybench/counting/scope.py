@@ -1,8 +1,8 @@
 """Which module an operator belongs to, forward and backward.
 
-Forward: a stack of module paths kept by global forward hooks, so that no module of the user's gets a hook. Backward: every
-autograd node has a sequence number, handed out in the order in which the forward pass built the graph. Remembering the
-number at which the current module changed is enough to find the module of any node.
+Forward: a stack of module paths kept by global forward hooks, so that no module of the user's gets a hook. Backward:
+every autograd node has a sequence number, handed out in the order in which the forward pass built the graph.
+Remembering the number at which the current module changed is enough to find the module of any node.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ModuleScope:
         """Path of the module that runs, or whose autograd node runs; ``""`` is the model itself."""
         if self._stack or not backward:  # a recomputed forward inside a backward pass has its own stack
             return self._stack[-1] if self._stack else ""
-        node = torch._C._current_autograd_node()  # type: ignore[attr-defined]
+        node: Any = torch._C._current_autograd_node()
         if node is None:
             return ""
         if node is not self._node:

@@ -12,7 +12,7 @@ ShapeFunction: TypeAlias = Callable[[Any, Any], Any]
 
 def _pack_padded(args: Any, kwargs: Any) -> Any:
     """(input (T, B, …) or (B, T, …), lengths, batch_first) → (rows, batch sizes): lengths must have values."""
-    x, lengths, batch_first = args[:3]
+    x, lengths = args[:2]
     lengths = [int(n) for n in lengths.tolist()]
     batch_sizes = torch.tensor([sum(n > t for n in lengths) for t in range(max(lengths))], dtype=torch.int64)
     return torch.empty((sum(lengths), *x.shape[2:]), dtype=x.dtype, device=x.device), batch_sizes

@@ -132,15 +132,17 @@ def _call(target: str, factory: Any) -> Any:
     except (NotImplementedError, RuntimeError):
         pass  # the factory needs values (a pretrained weight, a computed table): build it on the CPU
     except Exception as error:
-        raise UsageError(
-            f"target {target!r}: the factory failed ({_line(error)}); it is called without arguments and returns a module"
-        ) from error
+        raise _factory_failed(target, error) from error
     try:
         return factory()
     except Exception as error:
-        raise UsageError(
-            f"target {target!r}: the factory failed ({_line(error)}); it is called without arguments and returns a module"
-        ) from error
+        raise _factory_failed(target, error) from error
+
+
+def _factory_failed(target: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"target {target!r}: the factory failed ({_line(error)}); it is called without arguments, returns a module"
+    )
 
 
 def _split(target: str, made: Any) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:

@@ -64,6 +64,11 @@ class _Whole(torch.autograd.Function):
         return (None, *made)
 
 
+def _apply(operator: WholeOperator, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+    result: tuple[Tensor, ...] = _Whole.apply(operator, *tensors)  # type: ignore[no-untyped-call]
+    return result
+
+
 class _Specs:
     """Numbers the tensors of one whole operator."""
 
@@ -74,7 +79,7 @@ class _Specs:
     def of(self, tensor: Tensor | None) -> TensorSpec | None:
         if tensor is None:
             return None
-        start = (tensor.untyped_storage()._cdata, tensor.storage_offset())
+        start = (tensor.untyped_storage()._cdata, int(tensor.storage_offset()))
         if start not in self._starts:
             self._starts.append(start)
         slot = self._starts.index(start)
@@ -139,8 +144,8 @@ def _attention(mode: CountingMode) -> Callable[..., Any]:
         def outputs() -> tuple[Tensor, ...]:
             return (torch.empty(out_shape, dtype=dtype, device="meta"),)
 
-        (result,) = _Whole.apply(WholeOperator(mode, outputs, forward, backward), query, key, value, attn_mask)
-        return result  # type: ignore[no-any-return]
+        (result,) = _apply(WholeOperator(mode, outputs, forward, backward), query, key, value, attn_mask)
+        return result
 
     return scaled_dot_product_attention
 
@@ -153,7 +158,8 @@ def _checked_attention_shape(query: Tensor, key: Tensor, value: Tensor, *, group
         if len(q) < 3 or q[-3] % k[-3] or q[-3] % v[-3]:
             raise RuntimeError(f"query heads {tuple(q)} are no multiple of key and value heads {tuple(k)}")
         return (*q[:-1], v[-1])
-    return (*torch.broadcast_shapes(q[:-2], k[:-2], v[:-2]), q[-2], v[-1])
+    batch = torch.broadcast_shapes(q[:-2], k[:-2], v[:-2])  # type: ignore[no-untyped-call]
+    return (*batch, q[-2], v[-1])
 
 
 # ── recurrent layers ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -221,8 +227,7 @@ def _run_layer(mode: CountingMode, layer: _Layer, *, cell_only: bool = False) ->
         shapes = [s.shape for s in layer.states] if cell_only else [y_shape, *(s.shape for s in layer.states)]
         return tuple(torch.empty(s, dtype=dtype, device="meta") for s in shapes)
 
-    result: tuple[Tensor, ...] = _Whole.apply(WholeOperator(mode, outputs, forward, backward), *inputs)
-    return result
+    return _apply(WholeOperator(mode, outputs, forward, backward), *inputs)
 
 
 def _layers(
@@ -369,7 +374,7 @@ def whole_operators(mode: CountingMode) -> dict[str, Callable[..., Any]]:
 @contextmanager
 def taken_whole(mode: CountingMode) -> Iterator[None]:
     """Replaces the operators for meta tensors; torch's own come back on leaving."""
-    library = torch.library.Library("aten", "IMPL")
+    library: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     try:
         for name, stand_in in whole_operators(mode).items():
             library.impl(name, stand_in, "AutogradMeta")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from energybench.counting.call import OpCall
+from energybench.counting.conventions import Ops
 from energybench.counting.cost import Cost
 from energybench.counting.formulas.registry import register_formula
 
@@ -16,7 +17,7 @@ from energybench.counting.formulas.registry import register_formula
             "replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle im2col unfold_copy diag_embed "
             "diagonal_copy block_diag slice_scatter select_scatter diagonal_scatter as_strided_scatter view_copy "
             "expand_copy permute_copy transpose_copy slice_copy select_copy _reshape_copy meshgrid _to_dense to_dense "
-            "reshape_copy squeeze_copy unsqueeze_copy t_copy split_copy unbind_copy split_with_sizes_copy as_strided_copy "
+            "reshape_copy squeeze_copy unsqueeze_copy t_copy split_copy unbind_copy as_strided_copy "
             "real_copy alias_copy detach_copy lift_fresh_copy _conj_copy resolve_conj resolve_neg _copy_from "
             "split_with_sizes_copy chunk_cat one_hot"
         ).split()
@@ -61,6 +62,4 @@ def place_in_zeros(call: OpCall) -> Cost:
 )
 def overlap_add(call: OpCall) -> Cost:
     """Overlapping pieces summed: an add per input element."""
-    from energybench.counting.conventions import Ops
-
     return Cost("copy", ops=Ops(adds=call.tensor(0).numel))

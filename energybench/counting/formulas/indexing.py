@@ -84,8 +84,8 @@ def _index_rows(call: OpCall) -> int:
     indices = [i for i in call.args[1] if i is not None] if isinstance(call.args[1], list | tuple) else []
     if not indices or any(str(i.dtype) in ("torch.bool", "torch.uint8") for i in indices):
         return 0
-    named = max(i.numel for i in indices)
-    whole = 1
+    named = max(int(i.numel) for i in indices)
+    whole: int = 1
     for dim, n in enumerate(call.tensor(0).shape):
         if dim >= len(call.args[1]) or call.args[1][dim] is None:
             whole *= n
@@ -114,3 +114,17 @@ def scatter(call: OpCall) -> Cost:
         reads=reads,
         writes=(touched,) if in_place else None,
     )
+
+
+@register_formula("aten::_pack_padded_sequence")
+def pack_sequence(call: OpCall) -> Cost:
+    """(input, lengths, batch_first): the rows that are not padding."""
+    rows, source = call.out, call.tensor(0)
+    reads = (_touched(source, rows.numel), *distinct_accesses(call.inputs[1:]))
+    return Cost("gather", reads=reads).with_traffic(writes=call.results[:1])
+
+
+@register_formula("aten::_pack_padded_sequence_backward")
+def unpack_sequence(call: OpCall) -> Cost:
+    """Zeros, with the gradient's rows at their places."""
+    return Cost("gather")

@@ -115,7 +115,7 @@ def div(call: OpCall) -> Cost:
 def power(call: OpCall) -> Cost:
     """Small whole exponents by multiplication, as every library does; ½, −½ and the rest are specials."""
     exponent = call.args[1] if len(call.args) > 1 else None
-    by_value = {1: Ops(), 2: Ops(muls=1), 3: Ops(muls=2), -1: Ops(divs=1), -2: Ops(muls=1, divs=1)}
+    by_value: dict[float, Ops] = {1: Ops(), 2: Ops(muls=1), 3: Ops(muls=2), -1: Ops(divs=1), -2: Ops(muls=1, divs=1)}
     known = by_value.get(exponent) if isinstance(exponent, int | float) else None
     return elementwise(call, known if known is not None else ops("special"))
 
