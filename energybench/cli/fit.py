@@ -9,6 +9,7 @@ import typer
 
 from energybench.cli.console import emit_json, say
 from energybench.cli.options import JsonFlag
+from energybench.errors import UsageError
 
 
 def fit(
@@ -28,7 +29,10 @@ def fit(
     Example: energybench fit runs/h100 --equation physical --out h100.json
     """
     from energybench.app.fit import fit_files
+    from energybench.model.catalogue import EQUATION_NAMES
 
+    if equation not in EQUATION_NAMES:
+        raise UsageError(f"no equation is called {equation!r}; use one of {', '.join(EQUATION_NAMES)}")
     outcome = fit_files(records, equation=equation, target=target, name=name, out=out)
     if json_output:
         data = outcome.fit.to_dict()

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-import click
 import typer
 
 from energybench.cli import (
@@ -34,6 +33,8 @@ from energybench.cli import (
 from energybench.cli.wrapped import WRAPPING_COMMANDS, split_wrapped
 from energybench.errors import EnergybenchError
 
+#: The parser's own complaints. typer carries click within itself since 0.26 and no longer uses the package.
+_USAGE_ERROR: Final = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
 #: What a shell expects after Ctrl-C: 128 + SIGINT.
 EXIT_INTERRUPTED: Final = 130
 
@@ -81,12 +82,12 @@ def run(argv: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     try:
         result = command.main(args=own, prog_name="energybench", standalone_mode=False, obj=wrapped)
-    except click.exceptions.Abort:
+    except typer.Abort:
         return _fail("interrupted; what was recorded so far is kept", EXIT_INTERRUPTED)
-    except click.ClickException as error:
-        usage = getattr(error, "ctx", None)
-        hint = f"; see: {usage.command_path} --help" if usage is not None else ""
-        return _fail(" ".join(error.format_message().split()) + hint, 2)
+    except _USAGE_ERROR as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "energybench"
+        return _fail(f"{' '.join(error.format_message().split()).rstrip('.')}; see: {path} --help", 2)
     except EnergybenchError as error:
         if os.environ.get("ENERGYBENCH_DEBUG"):
             raise

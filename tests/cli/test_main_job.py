@@ -22,8 +22,8 @@ def test_planted_coefficients_lie_in_their_intervals(cli: Any, simulated_run: Pa
     for name, truth in planted.items():
         parameter = data["params"][name]
         assert parameter["low"] <= truth <= parameter["high"], (name, parameter, truth)
-        assert parameter["verdict"].startswith("identified"), (name, parameter)
-        assert abs(parameter["value"] / truth - 1) < 0.1
+        assert parameter["verdict"] in ("identified", "weak"), (name, parameter)
+        assert abs(parameter["value"] / truth - 1) < 0.15
         assert parameter["unit"]
         assert parameter["bse"] > 0
     assert data["validation"]
