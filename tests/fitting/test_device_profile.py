@@ -121,6 +121,7 @@ BREAKAGES = [
     ("coefficients/byte_j/value", "much"),
     ("coefficients/byte_j/value", None),
     ("coefficients/byte_j/bse", -1.0),
+    ("coefficients/byte_j/bse", True),
     ("coefficients/byte_j/dof", 0),
     ("coefficients/byte_j/verdict", "fine"),
     ("coefficients/byte_j/advice", ...),
