@@ -29,6 +29,7 @@ INCLUDES = [str(CSRC)]
 #: Every rounding is written down: contraction is off and `mac` is an explicit fma, so that the plain and the counting
 #: instantiation agree bit for bit.
 NUMERICS = ["-ffp-contract=off"]
+NVCC_FLAGS = ["-O3", "-std=c++17", "--fmad=false"]
 WARNINGS = ["-Wall", "-Wextra"]
 
 
@@ -97,7 +98,7 @@ class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types h
         self._temporary = Path(self.build_temp)
         werror = switched_on("ENERGYBENCH_WERROR")
         host = ["-std=c++17", "-fPIC", "-fvisibility=hidden", *NUMERICS, *WARNINGS, *(["-Werror"] if werror else [])]
-        nvcc = ["-std=c++17", "-O3", "--fmad=false", *cuda_architectures(), "-Xcompiler=-fPIC,-fvisibility=hidden"]
+        nvcc = [*NVCC_FLAGS, *cuda_architectures(), "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wextra"]
         nvcc += ["-cudart=static", "--expt-relaxed-constexpr", *(["-Werror=all-warnings"] if werror else [])]
         kernel_flags = cpu_flags()
         commands: list[tuple[str, list[str]]] = []
@@ -105,9 +106,13 @@ class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types h
             if source.endswith(".cu"):
                 commands.append((source, [str(find_nvcc()), *nvcc]))
             elif "/bindings/" in source:
-                define = f'-DEB_COMPILE_FLAGS="{" ".join(kernel_flags + NUMERICS)}"'
+                define = [
+                    f'-DEB_COMPILE_FLAGS="{" ".join(kernel_flags + NUMERICS)}"',
+                    f'-DEB_CUDA_FLAGS="{" ".join(NVCC_FLAGS)}"',
+                    f'-DEB_CUDA_ARCHITECTURES="{" ".join(f.rpartition("code=")[2] for f in cuda_architectures())}"',
+                ]
                 pybind = [f"-isystem{get_include()}", *(f"-isystem{d}" for d in self.compiler.include_dirs)]
-                commands.append((source, [*self._cxx(), "-O2", *host, define, *pybind]))
+                commands.append((source, [*self._cxx(), "-O2", *host, *define, *pybind]))
             else:
                 commands.append((source, [*self._cxx(), *kernel_flags, "-fopenmp", *host]))
         with ThreadPoolExecutor(max_workers=2) as pool:
@@ -145,7 +150,7 @@ def extensions() -> list[Extension]:
         )
     ]
     nvcc = find_nvcc()
-    if nvcc is not None and (CSRC / "bindings/module_cuda.cpp").exists():
+    if nvcc is not None:
         link = [f"-L{toolkit_library_folder(nvcc)}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
         cuda_sources = [*sources("cuda"), str(CSRC / "bindings/module_cuda.cpp")]
         modules.append(Extension("energybench._cuda", cuda_sources, depends=headers, extra_link_args=link))

@@ -3,18 +3,12 @@
 
 #include <cstdio>
 
+#include "common/operands.h"
 #include "cpu/api.h"
-#include "kernels/attention.h"
-#include "kernels/conv.h"
-#include "kernels/gru.h"
 #include "kernels/probes.h"
 
 namespace eb {
 namespace {
-
-// A type as a value.
-template <class T>
-struct Type {};
 
 // Lanes of a vector verb: 32 bytes, one AVX2 register.
 template <class T>
@@ -29,20 +23,9 @@ void merge(const Ops& ops, OpCounts* counts) {
   }
 }
 
-template <class T>
-const T* in(const void* address) {
-  return static_cast<const T*>(address);
-}
-template <class T>
-T* out(void* address) {
-  return static_cast<T*>(address);
-}
-
 template <class Ops, class T>
-void conv2d(Type<Ops>, Type<T>, const ConvShape& s, const EbConv2dArrays& a, int threads, OpCounts* counts) {
-  using Operands = ConvOperands<Ops, T>;
-  const Operands operands{decltype(Operands::x)(in<T>(a.x)), decltype(Operands::w)(in<T>(a.w)),
-                          decltype(Operands::bias)(in<T>(a.bias)), decltype(Operands::y)(out<T>(a.y))};
+void conv2d(Type<Ops>, Type<T>, const ConvShape& s, const EbConv2dArrays& arrays, int threads, OpCounts* counts) {
+  const auto a = operands<Ops, T>(arrays);
   const Index H_out = s.H_out(), W_out = s.W_out(), rows = s.N * s.C_out * H_out;
 #pragma omp parallel num_threads(threads)
   {
@@ -50,55 +33,38 @@ void conv2d(Type<Ops>, Type<T>, const ConvShape& s, const EbConv2dArrays& a, int
 #pragma omp for schedule(static)
     for (Index row = 0; row < rows; ++row) {
       const Index oh = row % H_out, co = row / H_out % s.C_out, n = row / H_out / s.C_out;
-      for (Index ow = 0; ow < W_out; ++ow) conv2d_forward_naive(ops, operands, s, n, co, oh, ow);
+      for (Index ow = 0; ow < W_out; ++ow) conv2d_forward_naive(ops, a, s, n, co, oh, ow);
     }
     merge(ops, counts);
   }
 }
 
 template <class Ops, class T>
-void gru(Type<Ops>, Type<T>, const GruShape& s, const EbGruArrays& a, int threads, OpCounts* counts) {
-  using Operands = GruOperands<Ops, T>;
-  using Weight = decltype(Operands::w_ih);
-  using Output = decltype(Operands::y);
-  const Operands operands{decltype(Operands::x)(in<T>(a.x)),
-                          decltype(Operands::h0)(in<T>(a.h0)),
-                          Weight(in<T>(a.w_ih)),
-                          Weight(in<T>(a.w_hh)),
-                          Weight(in<T>(a.b_ih)),
-                          Weight(in<T>(a.b_hh)),
-                          Weight(in<T>(a.w_io)),
-                          Weight(in<T>(a.w_ho)),
-                          Weight(in<T>(a.b_io)),
-                          Weight(in<T>(a.b_ho)),
-                          Output(out<T>(a.y)),
-                          Output(out<T>(a.h_n)),
-                          Output(out<T>(a.state))};
+void gru(Type<Ops>, Type<T>, const GruShape& s, const EbGruArrays& arrays, int threads, OpCounts* counts) {
+  const auto a = operands<Ops, T>(arrays);
 #pragma omp parallel num_threads(threads)
   {
     Ops ops;
     for (Index t = 0; t < s.T; ++t) {
 #pragma omp for schedule(static)  // ends in a barrier: step t + 1 reads what every thread wrote
-      for (Index e = 0; e < s.B * s.H; ++e) gru_forward_naive(ops, operands, s, t, e / s.H, e % s.H);
+      for (Index e = 0; e < s.B * s.H; ++e) gru_forward_naive(ops, a, s, t, e / s.H, e % s.H);
     }
     merge(ops, counts);
   }
 }
 
 template <class Ops, class T>
-void attention(Type<Ops>, Type<T>, const AttentionShape& s, const EbAttentionArrays& a, double scale, int threads,
+void attention(Type<Ops>, Type<T>, const AttentionShape& s, const EbAttentionArrays& arrays, double scale, int threads,
                OpCounts* counts) {
-  using Operands = AttentionOperands<Ops, T>;
-  using Output = decltype(Operands::y);
-  const Operands operands{decltype(Operands::q)(in<T>(a.q)), decltype(Operands::k)(in<T>(a.k)),
-                          decltype(Operands::v)(in<T>(a.v)), Output(out<T>(a.y)), decltype(Operands::scale)(scale)};
+  const auto a = operands<Ops, T>(arrays, scale);
   const Index rows = s.B * s.Hn * s.S_q;
 #pragma omp parallel num_threads(threads)
   {
     Ops ops;
-    const Output row = Output(out<T>(a.scratch)).at(omp_get_thread_num() * a.row_stride);
+    const auto row =
+        typename Ops::template Activation<T>(out<T>(arrays.scratch)).at(omp_get_thread_num() * arrays.row_stride);
 #pragma omp for schedule(static)
-    for (Index r = 0; r < rows; ++r) attention_forward_naive(ops, operands, s, row, r / s.S_q, r % s.S_q);
+    for (Index r = 0; r < rows; ++r) attention_forward_naive(ops, a, s, row, r / s.S_q, r % s.S_q);
     merge(ops, counts);
   }
 }

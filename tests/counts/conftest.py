@@ -53,7 +53,7 @@ class Machine:
 
 def conv2d(x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
     m = Machine((w, bias))
-    N, C_in, H, W = x.shape
+    N, _, H, W = x.shape
     C_out, channels, KH, KW = w.shape
     H_out = len(range(-padding[0], H + padding[0] - dilation[0] * (KH - 1), stride[0]))
     W_out = len(range(-padding[1], W + padding[1] - dilation[1] * (KW - 1), stride[1]))

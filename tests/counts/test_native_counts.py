@@ -1,5 +1,7 @@
 """What surrounds the tallies: field lists, probes, threads, bases, large and abstract shapes, arguments."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -74,7 +76,7 @@ def test_output_size_follows_the_corrected_formula():
 
 def test_count_and_run_take_the_same_arguments():
     x, w = torch.ones(1, 2, 5, 5), torch.ones(2, 2, 3, 3)
-    options = {"padding": 1, "variant": "naive", "threads": 1}
+    options: dict[str, Any] = {"padding": 1, "variant": "naive", "threads": 1}
     assert kernels.count("conv2d", x, w, None, **options).macs > 0
     assert kernels.conv2d(x, w, None, **options).shape == (1, 2, 5, 5)
 

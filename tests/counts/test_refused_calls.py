@@ -1,5 +1,8 @@
 """A call that cannot work is refused in one line that says what would."""
 
+import importlib
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ from energybench.errors import NativeModuleError, UsageError
 from energybench.kernels import native
 
 X, W, B = torch.ones(2, 4, 6, 5), torch.ones(6, 4, 3, 3), torch.ones(6)
-BAD_CONVOLUTIONS = {
+BAD_CONVOLUTIONS: dict[str, tuple[Any, Any, str]] = {
     "rank of x": ((X[0], W), {}, "x has 3 dimensions .* give 4"),
     "rank of w": ((X, W[0]), {}, "w has 3 dimensions"),
     "channels": ((X, W[:, :3]), {}, r"w has shape .* expected .* C_in/groups"),
@@ -142,7 +145,7 @@ def test_missing_cpu_module_is_one_clear_error(monkeypatch):
         raise ImportError(f"No module named {name!r}")
 
     native.cpu.cache_clear()
-    monkeypatch.setattr(native.importlib, "import_module", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
     try:
         with pytest.raises(NativeModuleError, match="reinstall with: pip install"):
             kernels.describe_native("cpu")

@@ -67,7 +67,8 @@ def test_gru(agree, T, B, I, H, bias, gate, dtype):  # noqa: E741
 @settings(max_examples=30, deadline=None)
 @given(sizes=st.tuples(*[st.integers(1, 5)] * 4), bias=st.booleans(), gate=st.booleans())
 def test_any_gru(agree, sizes, bias, gate):
-    inputs, weights, options = gru_arrays(*sizes, bias, gate)
+    T, B, I, H = sizes  # noqa: E741
+    inputs, weights, options = gru_arrays(T, B, I, H, bias, gate)
     agree("gru", inputs, weights, **options)
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from energybench import kernels
 
 # name: N, C_in, H, W, C_out, KH, KW, options
-CASES = {
+CASES: dict[str, tuple[Any, ...]] = {
     "one element": (1, 1, 1, 1, 1, 1, 1, {}),
     "odd": (3, 5, 7, 9, 4, 3, 3, {}),
     "padded": (2, 3, 5, 6, 4, 3, 3, {"padding": 1}),

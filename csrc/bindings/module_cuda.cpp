@@ -1,0 +1,109 @@
+// energybench._cuda: device addresses, sizes, device and stream in. Whoever calls has checked that the addresses hold
+// arrays of these sizes (energybench/kernels/launch.py). Loads without a GPU or a driver; only a call can fail.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bindings/counts_dict.h"
+#include "cuda/api.h"
+
+namespace py = pybind11;
+
+namespace {
+
+using eb::Index;
+using Addresses = std::vector<std::uintptr_t>;
+
+EbDtype dtype_named(const std::string& name) {
+#define EB_TYPE(type_name, type) \
+  if (name == #type_name) return EB_DTYPE_##type_name;
+  EB_DTYPES(EB_TYPE)
+#undef EB_TYPE
+  throw py::type_error("unsupported element type " + name);
+}
+
+void* at(const Addresses& addresses, std::size_t i) { return reinterpret_cast<void*>(addresses[i]); }
+
+void require(bool condition, const char* message) {
+  if (!condition) throw py::value_error(message);
+}
+
+void require_sizes(const std::vector<Index>& sizes, std::size_t count, const Addresses& addresses, std::size_t arrays) {
+  require(sizes.size() == count && addresses.size() == arrays, "wrong number of sizes or arrays");
+  for (const Index size : sizes) require(size >= 0, "sizes must not be negative");
+}
+
+// Launches without the GIL; returns the counts, or None when not asked to count.
+template <class Kernel>
+py::object run(bool counting, const Kernel& kernel) {
+  eb::OpCounts counts;
+  EbError error{};
+  int status;
+  {
+    py::gil_scoped_release release;
+    status = kernel(counting ? &counts : nullptr, &error);
+  }
+  if (status != 0) throw std::runtime_error(error.message);
+  return counting ? py::object(eb::bindings::counts_dict(counts)) : py::object(py::none());
+}
+
+py::object conv2d(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& addresses, int device,
+                  std::uintptr_t stream, bool counting) {
+  require_sizes(sizes, 14, addresses, 4);
+  const Index* z = sizes.data();
+  require(z[7] > 0 && z[8] > 0 && z[11] > 0 && z[12] > 0 && z[13] > 0, "stride, dilation and groups must be positive");
+  const eb::ConvShape s{
+      z[0], z[1], z[2], z[3], z[4], z[5], z[6], z[7], z[8], z[9], z[10], z[11], z[12], z[13], addresses[2] != 0};
+  const EbConv2dArrays arrays{at(addresses, 0), at(addresses, 1), at(addresses, 2), at(addresses, 3)};
+  const EbDtype type = dtype_named(dtype);
+  return run(counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cuda_conv2d(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
+  });
+}
+
+py::object gru(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, int device,
+               std::uintptr_t stream, bool counting) {
+  require_sizes(sizes, 4, a, 13);
+  const eb::GruShape s{sizes[0], sizes[1], sizes[2], sizes[3], a[4] != 0, a[6] != 0};
+  const EbGruArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3),  at(a, 4),  at(a, 5), at(a, 6),
+                           at(a, 7), at(a, 8), at(a, 9), at(a, 10), at(a, 11), at(a, 12)};
+  const EbDtype type = dtype_named(dtype);
+  return run(counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cuda_gru(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
+  });
+}
+
+py::object attention(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, double scale,
+                     int device, std::uintptr_t stream, bool counting) {
+  require_sizes(sizes, 6, a, 5);
+  const eb::AttentionShape s{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5] != 0};
+  const EbAttentionArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3), at(a, 4), s.S_k};
+  const EbDtype type = dtype_named(dtype);
+  return run(counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cuda_attention(type, &s, &arrays, scale, device, reinterpret_cast<void*>(stream), counts, error);
+  });
+}
+
+py::tuple device_count() {
+  EbError error{};
+  const int count = eb_cuda_device_count(&error);
+  return py::make_tuple(count, std::string(error.message));
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_cuda, module) {
+  module.doc() = "Instrumented CUDA kernels; use them through energybench.kernels with CUDA tensors.";
+  module.attr("count_fields") = eb::bindings::count_fields();
+  module.attr("compile_flags") = EB_CUDA_FLAGS;
+  module.attr("architectures") = EB_CUDA_ARCHITECTURES;
+  module.def("device_count", &device_count, "Usable devices, and the reason when there is none.");
+  using namespace py::literals;
+  module.def("conv2d", &conv2d, "dtype"_a, "sizes"_a, "addresses"_a, "device"_a, "stream"_a, "counting"_a);
+  module.def("gru", &gru, "dtype"_a, "sizes"_a, "addresses"_a, "device"_a, "stream"_a, "counting"_a);
+  module.def("attention", &attention, "dtype"_a, "sizes"_a, "addresses"_a, "scale"_a, "device"_a, "stream"_a,
+             "counting"_a);
+}

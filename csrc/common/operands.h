@@ -1,0 +1,49 @@
+// From the untyped addresses of the C interface to the typed, opaque operands of a body. The bodies' only door.
+#pragma once
+
+#include "common/c_api.h"
+#include "kernels/attention.h"
+#include "kernels/conv.h"
+#include "kernels/gru.h"
+
+namespace eb {
+
+// A type as a value.
+template <class T>
+struct Type {};
+
+template <class T>
+const T* in(const void* address) {
+  return static_cast<const T*>(address);
+}
+template <class T>
+T* out(void* address) {
+  return static_cast<T*>(address);
+}
+
+template <class Ops, class T>
+ConvOperands<Ops, T> operands(const EbConv2dArrays& a) {
+  using Weight = typename Ops::template Weight<const T>;
+  return {typename Ops::template Activation<const T>(in<T>(a.x)), Weight(in<T>(a.w)), Weight(in<T>(a.bias)),
+          typename Ops::template Activation<T>(out<T>(a.y))};
+}
+
+template <class Ops, class T>
+GruOperands<Ops, T> operands(const EbGruArrays& a) {
+  using Input = typename Ops::template Activation<const T>;
+  using Weight = typename Ops::template Weight<const T>;
+  using Output = typename Ops::template Activation<T>;
+  return {Input(in<T>(a.x)),      Input(in<T>(a.h0)),    Weight(in<T>(a.w_ih)), Weight(in<T>(a.w_hh)),
+          Weight(in<T>(a.b_ih)),  Weight(in<T>(a.b_hh)), Weight(in<T>(a.w_io)), Weight(in<T>(a.w_ho)),
+          Weight(in<T>(a.b_io)),  Weight(in<T>(a.b_ho)), Output(out<T>(a.y)),   Output(out<T>(a.h_n)),
+          Output(out<T>(a.state))};
+}
+
+template <class Ops, class T>
+AttentionOperands<Ops, T> operands(const EbAttentionArrays& a, double scale) {
+  using Input = typename Ops::template Activation<const T>;
+  return {Input(in<T>(a.q)), Input(in<T>(a.k)), Input(in<T>(a.v)), typename Ops::template Activation<T>(out<T>(a.y)),
+          typename Ops::template Parameter<T>(scale)};
+}
+
+}  // namespace eb

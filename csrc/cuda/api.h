@@ -1,0 +1,19 @@
+// The CUDA kernels' C interface. Device and stream are the caller's; a plain kernel is left running on the stream, a
+// counting one (`counts` not null) is waited for. Loads without a driver: only a call can fail.
+#pragma once
+
+#include "common/c_api.h"
+
+extern "C" {
+
+int eb_cuda_conv2d(EbDtype dtype, const eb::ConvShape* shape, const EbConv2dArrays* arrays, int device, void* stream,
+                   eb::OpCounts* counts, EbError* error);
+int eb_cuda_gru(EbDtype dtype, const eb::GruShape* shape, const EbGruArrays* arrays, int device, void* stream,
+                eb::OpCounts* counts, EbError* error);
+int eb_cuda_attention(EbDtype dtype, const eb::AttentionShape* shape, const EbAttentionArrays* arrays, double scale,
+                      int device, void* stream, eb::OpCounts* counts, EbError* error);
+
+// Devices that can be used; 0 with the reason in `error` when there is none.
+int eb_cuda_device_count(EbError* error);
+
+}  // extern "C"
