@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.model.features import BoolArray, FloatArray
@@ -143,10 +144,11 @@ def _summarise(
     name: str, unit: str, test: Sample, groups: LabelArray, errors: FloatArray, null_errors: FloatArray, folds: int
 ) -> SplitScore:
     labels = test.labels()
-    by_group = _medians(errors, groups)
+    members = _members(groups)
+    by_group = _medians(errors, members)
     nulls = {}
     for j, null_name in enumerate(NULL_MODELS):
-        medians = _medians(null_errors[:, j], groups)
+        medians = _medians(null_errors[:, j], members)
         nulls[null_name] = (
             float(np.median(list(medians.values()))) if medians else None,
             score(null_errors[:, j], labels),
@@ -160,28 +162,36 @@ def _summarise(
         nulls,
         folds,
         int(np.isnan(errors).sum()),
-        _root_mean_square(errors, groups),
+        _root_mean_square(errors, members),
     )
 
 
-def _root_mean_square(errors: FloatArray, groups: LabelArray) -> float | None:
+def _members(groups: LabelArray) -> dict[str, NDArray[np.intp]]:
+    """Group -> indices of its rows."""
+    names, codes = np.unique(groups.astype(str), return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(names)))
+    return {str(name): part for name, part in zip(names, np.split(order, ends[:-1]), strict=True)}
+
+
+def _root_mean_square(errors: FloatArray, members: Mapping[str, NDArray[np.intp]]) -> float | None:
     """Of recorded / predicted − 1 = −e / (1 + e) for errors e = predicted / recorded − 1, a mean per group first."""
     squares = []
-    for group in {str(g) for g in groups}:
-        values = errors[groups == group]
+    for rows in members.values():
+        values = errors[rows]
         values = values[np.isfinite(values) & (values > -1)]
         if values.size:
             squares.append(float(np.mean((values / (1 + values)) ** 2)))
     return float(np.sqrt(np.mean(squares))) if len(squares) >= 2 else None
 
 
-def _medians(errors: FloatArray, groups: LabelArray) -> dict[str, float]:
+def _medians(errors: FloatArray, members: Mapping[str, NDArray[np.intp]]) -> dict[str, float]:
     result = {}
-    for group in sorted({str(g) for g in groups}):
-        values = np.abs(errors[groups == group])
+    for name, rows in members.items():
+        values = np.abs(errors[rows])
         values = values[np.isfinite(values)]
         if values.size:
-            result[group] = float(np.median(values))
+            result[name] = float(np.median(values))
     return result
 
 
