@@ -281,6 +281,41 @@ def test_balance_point_is_where_bytes_cost_as_much_as_flops(page_of: Callable[[s
     assert drawn + data["roofline"]["without_work"] + data["roofline"]["elsewhere"] == 90
 
 
+def test_error_table_agrees_with_the_comparison_and_the_null_models(
+    data_of: Callable[..., ReportData], page_of: Callable[[str], Page]
+) -> None:
+    given, lines = data_of("measured"), page_of("measured").data["errors"]
+    by_name = {line["name"]: line for line in lines}
+    for name, split in (("Held-out rows", "heldout"), ("Fitted rows", "fit")):
+        line, expected = by_name[name], given.comparison["by_split"][split]
+        assert line["n"] == expected["n"]
+        assert line["median_ape"] == pytest.approx(expected["median_ape"], rel=1e-12)
+    assert by_name["Held-out rows"]["unseen"]
+    assert not by_name["Fitted rows"]["unseen"]
+    held = given.records[(given.records["split"] == "heldout") & given.records["valid"].astype(bool)]
+    macs_only = given.fit["null_models"]["macs-only"] * held["macs"] / held["energy_j"] - 1
+    assert by_name["Held-out rows"]["null_models"]["macs-only"] == pytest.approx(macs_only.abs().median(), rel=1e-12)
+    tdp = 400.0 * held["time_s"] / held["energy_j"] - 1
+    assert by_name["Held-out rows"]["null_models"]["tdp"] == pytest.approx(tdp.abs().median(), rel=1e-12)
+    assert [line["section"] for line in lines] == sorted((line["section"] for line in lines), reverse=True)
+
+
+def test_worst_rows_come_first(page_of: Callable[[str], Page]) -> None:
+    data = page_of("measured").data
+    errors = sorted((abs(row["error_rel"]) for row in data["rows"]), reverse=True)
+    assert [abs(row["error_rel"]) for row in data["worst"]] == errors[:10]
+
+
+def test_heldout_table_has_medians_of_its_windows(page_of: Callable[[str], Page]) -> None:
+    data = page_of("measured").data
+    assert [line["name"] for line in data["heldout"]] == ["small-cnn", "separable-cnn", "encoder", "gru-language-model"]
+    for line in data["heldout"]:
+        rows = [row for row in data["rows"] if row["network"] == line["name"]]
+        assert line["n"] == len(rows) == 3
+        assert line["recorded_j"] == sorted(row["recorded_j"] for row in rows)[1]
+        assert line["hits"] == sum(row["low_j"] <= row["recorded_j"] <= row["high_j"] for row in rows)
+
+
 def test_no_roofline_without_joules_per_operation(data_of: Callable[..., ReportData]) -> None:
     from energybench.fitting import fit_records
 

@@ -40,7 +40,7 @@
     const data = themed(figure.data, theme).map((trace) =>
       trace.type === "scattergl" && !gl ? { ...trace, type: "scatter" } : trace);
     const layout = themed(figure.layout, theme);
-    const legend = { ...layout.legend, ...(narrow && { xref: "container" }), font: { size: narrow ? 11.5 : 13 } };
+    const legend = { ...layout.legend, font: { size: narrow ? 11.5 : 13 } };
     return Plotly.react(element, data, {
       ...layout, legend, width, autosize: width === undefined,
       margin: { l: narrow ? 8 : 16, r: narrow ? 18 : 28, t: 8, b: 8 },
