@@ -18,6 +18,7 @@ from energybench.units import NJ_PER_J, Nanojoule, Nanosecond, Second, Watt, nj_
 #: How old a counter's value may be when it is read: the slowest update period known, 100 ms (Yang, Adamek, Armour
 #: 2023, arXiv 2312.02741, GA100 and GH100). A difference may hold this much more than the elapsed time explains.
 STALENESS_S: Final[Second] = 0.1
+_STALENESS_NS: Final[Nanosecond] = s_to_ns(STALENESS_S)
 
 
 def counter_delta(
@@ -51,7 +52,7 @@ def counter_delta(
     limit_nj: int | None = None
     if max_power_w is not None:
         # Integer arithmetic: a float product would lose nanojoules beyond 2^53.
-        limit_nj = (elapsed_ns + s_to_ns(STALENESS_S)) * round(max_power_w * NJ_PER_J) // NJ_PER_J
+        limit_nj = (elapsed_ns + _STALENESS_NS) * round(max_power_w * NJ_PER_J) // NJ_PER_J
     if wrap_nj is None:
         if after_nj < before_nj:
             raise CounterWrapAmbiguous(

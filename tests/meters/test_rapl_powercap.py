@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from energybench.errors import MeterPermissionError, MeterUnavailable
-from energybench.meters import rapl_powercap
+from energybench.meters import rapl_powercap, sysfs
 from energybench.meters.rapl_powercap import MAX_POWER_W, UDEV_RULE, RaplMeter, scan_zones
 from energybench.meters.sysfs import is_real_sysfs
 from energybench.meters.window import Window
@@ -274,7 +274,7 @@ def test_discover_lists_zones_and_copies(powercap_tree):
     assert "copy of package-0" in info.observed
 
 
-def test_sysfs_is_told_from_anything_else(tmp_path):
+def test_sysfs_is_told_from_anything_else(tmp_path, monkeypatch):
     assert is_real_sysfs("/sys/kernel")
     assert not is_real_sysfs(tmp_path)
     assert not is_real_sysfs("/proc/self/status")
@@ -282,6 +282,8 @@ def test_sysfs_is_told_from_anything_else(tmp_path):
     link.symlink_to("/sys/kernel")
     assert is_real_sysfs(link)
     assert not is_real_sysfs("/sys/no/such/file")
+    monkeypatch.setattr(sysfs, "_SYSFS_MAGIC", 0x01021994)  # tmpfs, as when a tree is mounted over /sys
+    assert not is_real_sysfs("/sys/kernel")
 
 
 def test_scan_keeps_the_order_of_zones(powercap_tree):

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from energybench.errors import CountingError, MeterUnavailable, UsageError
+from energybench.meters.power_history import PowerHistory
 from energybench.meters.scenario import Scenario
 from energybench.meters.simulated import SimulatedMeter
 from energybench.meters.virtual_device import VirtualDevice
@@ -46,6 +47,22 @@ def test_a_million_tiny_calls_lose_neither_time_nor_energy(device):
         d.execute(tiny, 7)
     assert d.clock.now_ns() == pytest.approx(700_000 * 0.5e-3, abs=1)
     assert d.true_energy_j == pytest.approx(700_000 * 1.1e-11 + 41.0 * 350e-9, rel=5e-3)
+
+
+def test_equal_neighbours_of_the_power_history_are_one_piece():
+    history = PowerHistory(41.0)
+    for power_w in (41.0, 41.0, 50.0, 50.0, 41.0):
+        for _ in range(100):
+            history.append(10**9, power_w)
+    assert len(history) == 3
+    assert history.energy_until(history.end_ns) == pytest.approx(300 * 41.0 + 200 * 50.0)
+    assert history.energy_until(250 * 10**9) == pytest.approx(200 * 41.0 + 50 * 50.0)
+    assert history.energy_until(-(10**9)) == pytest.approx(-41.0)
+    history.forget(250 * 10**9)
+    assert len(history) == 2
+    assert history.energy_until(history.end_ns) == pytest.approx(300 * 41.0 + 200 * 50.0)
+    with pytest.raises(ValueError, match="forgotten"):
+        history.energy_until(10**9)
 
 
 def test_ten_virtual_minutes_are_a_handful_of_pieces(device):
@@ -196,6 +213,12 @@ def test_power_cap_lowers_the_clock(device):
     assert free.true_energy_j / free_s == pytest.approx(41.0 + 22.0, rel=1e-6)
     assert capped_s > free_s
     assert capped.true_energy_j / capped_s == pytest.approx(50.0, rel=1e-3)
+    # 41 W + 22 W · V(f)² · f = 50 W with V(f) = 0.7 + 0.375·(f − 0.2), solved by bisection here.
+    low, high = 0.2, 1.0
+    for _ in range(60):
+        f = (low + high) / 2
+        low, high = (f, high) if 22.0 * (0.7 + 0.375 * (f - 0.2)) ** 2 * f < 9.0 else (low, f)
+    assert capped_s == pytest.approx(free_s / low, rel=1e-5)
     untouched = device(dvfs={"power_cap_w": 500.0, "v_of_f": [[0.2, 0.7], [1.0, 1.0]]})
     assert untouched.execute(hot, 1000) == pytest.approx(free_s)
 
