@@ -265,6 +265,11 @@ def test_shares_add_up_and_follow_the_coefficients(page_of: Callable[[str], Page
     }
     for group in data["shares"]:
         assert sum(group["shares"].values()) == pytest.approx(1, rel=1e-12)
+    mac_j = data["fit"]["params"]["mac_fp32_j"]["value"]
+    estimates = [row["estimated_j"] for row in data["rows"] if row["network"] == "small-cnn"]
+    expected = sum(560_000_000 * mac_j / estimate for estimate in estimates) / len(estimates)
+    small = next(g for g in data["shares"] if g["group"] == "small-cnn")
+    assert small["shares"]["mac_fp32_j"] == pytest.approx(expected, rel=1e-9)
     copy = next(g for g in data["shares"] if g["group"] == "copy")
     assert copy["shares"]["mac_fp32_j"] == 0
     assert copy["shares"]["byte_j"] > 0.2
