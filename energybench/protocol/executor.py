@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from energybench.errors import MeterUnavailable, UsageError
 from energybench.meters.discovery import gpu_index
 from energybench.protocol.device_state import CpuProbe, DeviceState, gpu_state
+from energybench.records.environment import Fact
 from energybench.workloads.workload import Runnable, Workload
 
 if TYPE_CHECKING:
@@ -52,16 +53,22 @@ class Executor(Protocol):
         """The device now."""
         ...
 
+    def facts(self) -> dict[str, Fact]:
+        """What the environment should say of how work runs here."""
+        ...
 
-def import_torch_passive() -> Any:
-    """Torch, loaded such that its idle worker threads sleep.
+
+def import_torch_passive() -> tuple[Any, str | None]:
+    """Torch, loaded such that its idle worker threads sleep, and the wait policy it was loaded with.
 
     OpenMP runtimes read ``OMP_WAIT_POLICY`` once, when they are loaded, and spin for milliseconds after every parallel
     region otherwise: energy that no count explains. A policy that the user set stays, and so does one of a torch that
-    is loaded already; the idle windows wait for the spinning to end either way.
+    is loaded already, which is then not known; the idle windows wait for the spinning to end either way.
     """
     name = "OMP_WAIT_POLICY"
     chosen = os.environ.get(name)
+    if chosen is None and "torch" in sys.modules:
+        return sys.modules["torch"], None
     if chosen is None:
         os.environ[name] = "PASSIVE"
     try:
@@ -69,7 +76,7 @@ def import_torch_passive() -> Any:
     finally:
         if chosen is None:
             del os.environ[name]
-    return torch
+    return torch, chosen or "PASSIVE"
 
 
 def workload_seed(name: str, seed: int) -> int:
@@ -113,7 +120,7 @@ class HostExecutor:
     def __init__(
         self, device: str = "cpu", *, threads: int | None = None, meter: EnergyMeter | None = None, seed: int = 0
     ) -> None:
-        torch = import_torch_passive()
+        torch, self._wait_policy = import_torch_passive()
         index = gpu_index(device)
         if threads is not None and threads < 1:
             raise UsageError(f"threads={threads} is not possible; give 1 or more")
@@ -154,6 +161,10 @@ class HostExecutor:
         if self._probe is not None:
             return self._probe.state()
         return gpu_state(self._read_gpu()) if self._read_gpu is not None else DeviceState()
+
+    def facts(self) -> dict[str, Fact]:
+        """Threads, and how idle ones wait."""
+        return {"threads": self.threads, "omp_wait_policy": self._wait_policy}
 
 
 def cpu_name() -> str:
@@ -197,6 +208,10 @@ class VirtualExecutor:
     def state(self) -> DeviceState:
         """A virtual device has no thermometer and no neighbours."""
         return DeviceState()
+
+    def facts(self) -> dict[str, Fact]:
+        """Nothing ran."""
+        return {"is_virtual": True}
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -108,7 +108,7 @@ def run_design(
             meter=meter.name,
             characteristics=found,
             gpu=gpu() if gpu is not None else None,
-            extra={"threads": executor.threads},
+            extra=executor.facts(),
         )
         manifest = Manifest(
             design=design.name,

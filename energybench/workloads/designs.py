@@ -88,7 +88,7 @@ def named_design(name: str, device: str = "cpu") -> Design:
     if name == "thorough":
         workloads += _gpu_most() if on_gpu else _cpu_most()
     if name == "quick":
-        return Design(name, tuple(workloads), min_repeats=2, max_repeats=2, target_rel_error=0.05, window_s=0.4)
+        return Design(name, tuple(workloads), min_repeats=2, max_repeats=2, target_rel_error=0.05, window_s=0.3)
     if name == "standard":
         return Design(name, tuple(workloads), min_repeats=3, max_repeats=5, target_rel_error=0.02, window_s=1.0)
     return Design(name, tuple(workloads), min_repeats=5, max_repeats=12, target_rel_error=0.01, window_s=2.0)

@@ -1,0 +1,128 @@
+"""`calibrate`: the named design on the planted device, end to end, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from energybench.app.calibrate import calibrate, default_out
+from energybench.app.replay import replay
+from energybench.errors import EnergybenchError, MeterUnavailable, UsageError
+from energybench.records.frame import load_records
+from energybench.records.run_directory import read_json
+from energybench.workloads import named_design
+
+
+@pytest.fixture(scope="module")
+def quick_run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("calibrate")
+    scenario = path / "planted.toml"
+    scenario.write_text(
+        'name = "planted"\n'
+        "[planted]\nmac_fp32_j = 1.1e-11\nother_flop_j = 6.0e-12\nbyte_j = 9.0e-11\nlaunch_j = 2.0e-6\n"
+        "static_power_w = 41.0\n"
+        "[time]\nmac_rate = 2.0e12\nbyte_rate = 1.0e11\nlaunch_s = 5.0e-6\n"
+        "[sensor]\nupdate_period_s = 0.1\naveraging_window_s = 0.1\nresolution_j = 0.001\ngain = 1.0\n"
+        "noise_rel = 0.01\ndrift_rel_per_min = 0.0\nseed = 11\n"
+    )
+    return calibrate(meter=f"simulated:{scenario}", out=path / "run", tdp_w=120.0)
+
+
+def test_every_row_of_the_quick_design_is_recorded(quick_run):
+    design = named_design("quick")
+    frame = load_records(quick_run.path)
+    assert len(frame) == design.min_repeats * len(design.workloads)
+    assert set(frame["workload"]) == {w.name for w in design.workloads}
+    assert set(frame["kind"]) == {"simulated"}
+    assert frame["valid"].all()
+    assert set(frame["tdp_w"]) == {120.0}
+    assert set(frame["traffic_basis"]) == {"compulsory"}
+    manifest = read_json(quick_run.manifest_path)
+    assert (manifest["status"], manifest["kind"], manifest["skipped"]) == ("finished", "simulated", {})
+    assert manifest["rows"] == manifest["valid_rows"] == len(frame)
+
+
+def test_energies_are_the_planted_ones(quick_run):
+    frame = load_records(quick_run.path)
+    truth_j = (
+        1.1e-11 * frame["macs"]
+        + 6.0e-12 * frame["other_flops"]
+        + 9.0e-11 * frame["bytes"]
+        + 2.0e-6 * frame["launches"]
+        + 41.0 * frame["time_s"]
+    )
+    ratio = frame["energy_j"] / truth_j
+    # 1 % noise a tick over 50 ticks and the idle correction: 0.15 % a window, 5 sigma over 106 of them
+    assert ratio.to_numpy() == pytest.approx(1.0, abs=0.008)
+    assert float(ratio.mean()) == pytest.approx(1.0, abs=0.001)
+
+
+def test_records_are_slim_and_each_names_its_environment(quick_run):
+    lines = quick_run.records_path.read_text().splitlines()
+    assert max(map(len, lines)) <= 2048
+    environments = quick_run.read_environments()
+    assert {json.loads(line)["environment_sha256"] for line in lines} == set(environments)
+    (environment,) = environments.values()
+    assert environment.device_name == "planted"
+    assert environment.characteristics is not None
+    assert environment.characteristics.update_period_s == pytest.approx(0.1, rel=0.01)
+    assert environment.characteristics.idle_power_w == pytest.approx(41.0, rel=0.02)
+
+
+def test_replay_agrees(quick_run):
+    result = replay(quick_run.path)
+    assert result.agrees
+    assert result.to_dict()["kind"] == "replayed"
+
+
+def test_a_gpu_design_dry_runs_on_a_virtual_device(scenario_path: Path, tmp_path: Path):
+    """Types that the scenario plants no cost for are skipped by name, never priced by another's."""
+    run = calibrate(meter=f"simulated:{scenario_path}", device="cuda:0", out=tmp_path / "run")
+    skipped = read_json(run.manifest_path)["skipped"]
+    assert skipped
+    assert all("fp16" in name or "bf16" in name for name in skipped)
+    assert all("plants no energy for" in reason for reason in skipped.values())
+    frame = load_records(run.path)
+    assert set(frame["device"]) == {"cuda:0"}
+    assert set(frame["dtype"]) == {"float32"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"design": "huge"}, "quick, standard, thorough"),
+        ({"device": "tpu"}, "tpu"),
+        ({"meter": "sundial"}, "sundial"),
+        ({"meter": "replay:runs/x"}, "energybench replay RUN"),
+        ({"budget_s": 0.0}, "not positive"),
+        ({"resume": True}, "--out"),
+        ({"meter": "modelled", "device": "cuda:0"}, "nvml"),
+    ],
+)
+def test_what_cannot_work_is_a_usage_error(options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=message):
+        calibrate(**{"meter": "simulated:none.toml", **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_meter_is_an_error_and_nothing_stands_in(tmp_path, monkeypatch):
+    from energybench.meters import rapl_powercap
+
+    def absent(*args, **kwargs):
+        raise MeterUnavailable("no powercap here; modprobe intel_rapl_msr")
+
+    monkeypatch.setattr(rapl_powercap, "RaplMeter", absent)
+    with pytest.raises(EnergybenchError, match="no powercap"):
+        calibrate(out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_runs_are_not_put_into_each_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = default_out()
+    first.mkdir(parents=True)
+    assert default_out() != first
+    assert first.parent == Path("runs")
