@@ -15,7 +15,7 @@ _MANIFEST: Final = {
     "seed": "Seed",
     "status": "Status",
     "started_utc": "Started (UTC)",
-    "finished_utc": "Finished (UTC)",
+    "ended_utc": "Ended (UTC)",
     "budget_s": "Budget [s]",
 }
 

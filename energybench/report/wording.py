@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from energybench.records.vocabulary import IMPLEMENTATIONS
 from energybench.units import format_si
 
 #: Shown on top of every page, and in print, where energy was not measured.
@@ -97,5 +98,6 @@ def listed(names: list[str]) -> str:
 
 
 def group_of(workload: str) -> str:
-    """The group of a workload: its name up to the first slash, ``conv2d`` of ``conv2d/n1c3h224``."""
-    return workload.split("/", 1)[0]
+    """The group of a workload: ``vendor/copy`` of ``vendor/copy/e16384``, ``conv2d`` of ``conv2d/n1c3h224``."""
+    parts = workload.split("/")
+    return "/".join(parts[:2]) if parts[0] in IMPLEMENTATIONS else parts[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from energybench.report.plots import _log_axis
-from energybench.report.wording import listed, percent, plot_text, plural, quantity, shown_name
+from energybench.report.wording import group_of, listed, percent, plot_text, plural, quantity, shown_name
 
 NB = "\N{NO-BREAK SPACE}"
 
@@ -66,3 +66,9 @@ def test_log_axis_has_ticks_inside_its_range(low: float, high: float) -> None:
     assert all(low <= tick <= high for tick in axis["tickvals"])
     assert len(axis["ticktext"]) == len(set(axis["ticktext"])) == len(axis["tickvals"])
     assert not any("e-" in text for text in axis["ticktext"])
+
+
+def test_groups_of_workloads() -> None:
+    assert group_of("vendor/copy/e16384/fp32") == "vendor/copy"
+    assert group_of("conv2d/c16") == "conv2d"
+    assert group_of("alone") == "alone"
