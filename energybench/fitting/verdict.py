@@ -61,7 +61,7 @@ def judge(
         vif: variance inflation factor.
         partners: coefficients that it is collinear with.
     """
-    remedy = f"run {WORKLOADS[term.role]}"
+    remedy = f"run {term.workloads or WORKLOADS[term.role]}"
     collinear = f"collinear with {', '.join(partners)} (VIF {vif:.3g})" if partners else ""
     if empty:
         return Finding("not identified", "no row has any of it", remedy)

@@ -134,6 +134,8 @@ RNN: Final = Equation(
     divides_by_parameters=True,
 )
 
+_TRANSFORMERS: Final = "Transformers whose length, width and number of heads vary apart, so that the three shares do"
+
 TRANSFORMER: Final = Equation(
     "transformer",
     (
@@ -146,6 +148,7 @@ TRANSFORMER: Final = Equation(
             "compute",
             lambda t: _component("self_attention", t),
             ("flops_self_attention",),
+            workloads=_TRANSFORMERS,
         ),
         Term(
             "alpha_ma",
@@ -156,6 +159,7 @@ TRANSFORMER: Final = Equation(
             "compute",
             lambda t: _component("multi_head", t),
             ("flops_multi_head",),
+            workloads=_TRANSFORMERS,
         ),
         Term(
             "alpha_ff",
@@ -166,6 +170,7 @@ TRANSFORMER: Final = Equation(
             "compute",
             lambda t: _component("feed_forward", t),
             ("flops_feed_forward",),
+            workloads=_TRANSFORMERS,
         ),
     ),
     r"E = \alpha_{sa}\eta W_{sa} + \alpha_{ma}\theta W_{ma} + \alpha_{ff}\lambda W_{ff}",

@@ -23,6 +23,7 @@ class Term:
     `feature`      FeatureTable -> (n,) values, in the unit that makes coefficient · feature joules
     `columns`      the counts it reads; MACs beside total FLOPs are refused by these
     `nonneg`       physics forbids a negative coefficient
+    `workloads`    what to run so that the coefficient becomes known, where its role does not say it well enough
     `additive`     the feature of a model is the sum of the features of its parts (not so for a product of counts)
     """
 
@@ -36,3 +37,4 @@ class Term:
     columns: tuple[str, ...]
     nonneg: bool = True
     additive: bool = True
+    workloads: str = ""

@@ -42,6 +42,7 @@ def test_equal_to_the_dense_formula(sizes: list[int]) -> None:
     assert result.matrix * np.outer(scale, scale) == pytest.approx(matrix, rel=1e-8)
     assert result.dof == pytest.approx(dof, rel=1e-7)
     assert result.estimable.all()
+    assert (result.matrix == result.matrix.T).all()
 
 
 def test_repeating_every_row_tells_nothing_new() -> None:

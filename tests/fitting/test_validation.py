@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 import energybench.fitting
+from energybench.errors import EnergybenchError
 from energybench.fitting import RelativeLeastSquares
+from energybench.model import EQUATION_NAMES
 from energybench.model.scores import score
+from energybench.profiles import DeviceProfile
 
 # Any: a test looks into results without first proving that each part exists
 fit_records: Any = energybench.fitting.fit_records
@@ -157,3 +160,27 @@ def test_a_result_is_json_and_reads_as_text(frame) -> None:
 def test_the_same_records_in_another_order_give_the_same_fit(frame) -> None:
     shuffled = frame.sample(frac=1.0, random_state=3)
     assert fit_records(shuffled).params == pytest.approx(fit_records(frame).params, rel=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_handful_of_workloads_is_fitted_or_refused_but_never_trips(frame, seed: int) -> None:
+    """Few workloads, few repeats, no uncertainties: a result that is JSON and makes a profile, or one line why not."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(frame["workload"].unique(), size=1 + seed % 6, replace=False)
+    few = frame[frame["workload"].isin(chosen)]
+    if seed % 3 == 0:
+        few = few.drop_duplicates("workload")
+    if seed % 4 == 0:
+        few = few.assign(energy_uncertainty_j=0.0)
+    for equation in EQUATION_NAMES:
+        try:
+            fit = fit_records(few, equation)
+        except EnergybenchError as error:
+            assert "\n" not in str(error)
+            continue
+        json.dumps(fit.to_dict(), allow_nan=False)
+        assert fit.summary()
+        profile = DeviceProfile.from_fit(fit, name="few")
+        assert DeviceProfile.from_dict(profile.to_dict()).params == fit.params
+        if len(chosen) == 1:
+            assert "identified" not in fit.verdicts.values()
