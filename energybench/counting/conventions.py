@@ -189,3 +189,7 @@ def as_markdown() -> str:
         formula = row.formula.replace("|", "\\|")
         lines.append(f"| `{name}` | {row.per} | {numbers} | {formula} |")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(as_markdown())  # noqa: T201

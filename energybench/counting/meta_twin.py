@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import torch
@@ -49,7 +50,8 @@ def meta_twin(model: nn.Module) -> nn.Module:
     for _, buffer in model.named_buffers():
         memo[id(buffer)] = twin_tensor(buffer)
     try:
-        with _CopyTensorsAsTwins():
+        with _CopyTensorsAsTwins(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch warns about its own graph modules when copied
             return copy.deepcopy(model, memo)
     except (CountingError, UsageError):
         raise

@@ -4,8 +4,8 @@ Nothing is computed. A call is described by its operator, the metadata of its te
 descriptions have equal costs and equal output metadata, so the formula runs once per description, after the pass, and
 a description seen before yields its outputs without asking torch for shapes again.
 
-Integer and boolean tensors that the model makes itself (positions, masks) are small, and models branch on them: they are
-made for real on the CPU, and become meta tensors where they meet one.
+Integer and boolean tensors that the model makes itself (positions, masks) are small, and models branch on them: they
+are made for real on the CPU, and become meta tensors where they meet one.
 """
 
 from __future__ import annotations

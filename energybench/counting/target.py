@@ -17,7 +17,7 @@ from torch import nn
 from energybench.counting.exported import load_exported_program
 from energybench.errors import EnergybenchError, UsageError
 
-_SHAPE: Final = re.compile(r"\d+(x\d+)*")
+_SHAPE: Final = re.compile(r"[0-9]+(x[0-9]+)*")
 
 #: Short names that people write, and what they mean.
 _DTYPE_ALIASES: Final = {
@@ -40,8 +40,8 @@ def parse_input(text: str) -> torch.Tensor:
 
     Raises UsageError on anything else.
     """
-    shape_text, _, dtype_text = text.partition(":")
-    if not _SHAPE.fullmatch(shape_text):
+    shape_text, colon, dtype_text = text.partition(":")
+    if not _SHAPE.fullmatch(shape_text) or (colon and not dtype_text):
         raise UsageError(f"input {text!r} is not a shape of non-negative sizes; {_EXAMPLE}")
     dtype_text = dtype_text or "float32"
     dtype = getattr(torch, _DTYPE_ALIASES.get(dtype_text, dtype_text), None)
@@ -58,13 +58,14 @@ def parse_input(text: str) -> torch.Tensor:
 
 
 def load_target(
-    target: str, inputs: Sequence[str | torch.Tensor] = ()
+    target: str, inputs: Sequence[str | torch.Tensor] = (), *, device: str = "meta"
 ) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
     """The model and example inputs that a TARGET names: (module, args, kwargs).
 
     A factory is called without arguments under ``torch.device("meta")``, so that no weights are allocated, and again
     on the CPU where it needs values. It returns a module, or a module with a tuple or dict of inputs. `inputs` win over
-    what the target brings. The current directory is importable.
+    what the target brings. The current directory is importable. `device` other than ``meta`` makes a model that can
+    run there, with the weights that its factory gives it.
 
     Raises UsageError: nothing there, not a model, no inputs, a shape that cannot be.
     """
@@ -72,7 +73,7 @@ def load_target(
     if target.endswith(".pt2"):
         model, args, kwargs = load_exported_program(Path(target))
     else:
-        model, args, kwargs = _from_factory(target)
+        model, args, kwargs = _from_factory(target, device)
     if given:
         args, kwargs = given, {}
     if not args and not kwargs:
@@ -80,7 +81,7 @@ def load_target(
     return model, args, kwargs
 
 
-def _from_factory(target: str) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+def _from_factory(target: str, device: str) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
     module_name, colon, path = target.partition(":")
     if not colon or not module_name or not path:
         raise UsageError(f"target {target!r} is neither package.module:factory nor a .pt2 file; name one of these")
@@ -96,7 +97,7 @@ def _from_factory(target: str) -> tuple[nn.Module, tuple[Any, ...], dict[str, An
     if isinstance(factory, type) or not isinstance(factory, nn.Module):
         if not callable(factory):
             raise UsageError(f"target {target!r} is no callable; name a function that returns a torch.nn.Module")
-        made = _call(target, factory)
+        made = _call(target, factory, device)
     return _split(target, made)
 
 
@@ -123,14 +124,16 @@ def _import(target: str, module_name: str) -> Any:
         ) from error
 
 
-def _call(target: str, factory: Any) -> Any:
+def _call(target: str, factory: Any, device: str) -> Any:
     try:
-        with torch.device("meta"):
+        with torch.device(device):
             return factory()
     except EnergybenchError:
         raise
-    except (NotImplementedError, RuntimeError):
-        pass  # the factory needs values (a pretrained weight, a computed table): build it on the CPU
+    except (NotImplementedError, RuntimeError) as error:
+        if device != "meta":
+            raise _factory_failed(target, error) from error
+        # the factory needs values (a pretrained weight, a computed table): build it on the CPU
     except Exception as error:
         raise _factory_failed(target, error) from error
     try:

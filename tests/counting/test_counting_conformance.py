@@ -1,7 +1,7 @@
 """The cases on which the known counters were compared, each with its count written out as a formula.
 
 Nominal MACs are what those tools mean; executed MACs leave out padding taps and masked pairs. Forward and backward: a
-product of a weight and an input has two gradients of the same size, of which the input's is not needed at the model's edge.
+product of a weight and an input has two gradients of the same size, of which the input's is not needed at the edge.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from energybench.counting.formulas.registry import register_formula
             "replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle im2col unfold_copy diag_embed "
             "diagonal_copy block_diag slice_scatter select_scatter diagonal_scatter as_strided_scatter view_copy "
             "expand_copy permute_copy transpose_copy slice_copy select_copy _reshape_copy meshgrid _to_dense to_dense "
-            "reshape_copy squeeze_copy unsqueeze_copy t_copy split_copy unbind_copy as_strided_copy "
-            "real_copy alias_copy detach_copy lift_fresh_copy _conj_copy resolve_conj resolve_neg _copy_from "
-            "split_with_sizes_copy chunk_cat one_hot"
+            "squeeze_copy unsqueeze_copy t_copy split_copy unbind_copy as_strided_copy "
+            "alias_copy detach_copy lift_fresh_copy _conj_copy resolve_conj resolve_neg _copy_from "
+            "split_with_sizes_copy _chunk_cat one_hot"
         ).split()
     )
 )
@@ -50,7 +50,7 @@ def fill(call: OpCall) -> Cost:
 
 @register_formula(
     "aten::slice_backward", "aten::select_backward", "aten::diagonal_backward", "aten::unfold_backward",
-    "aten::as_strided_backward", "aten::trace_backward", "aten::value_selecting_reduction_backward",
+     "aten::trace_backward", "aten::value_selecting_reduction_backward",
 )  # fmt: skip
 def place_in_zeros(call: OpCall) -> Cost:
     """The gradient of a view: zeros, with the gradient at its place."""

@@ -48,7 +48,7 @@ def outer_product(call: OpCall) -> Cost:
     return Cost("gemm", macs=n) if call.name == "aten.addr" else Cost("gemm", ops=Ops(muls=n))
 
 
-@register_formula("aten::linear", "aten::_fused_linear", "mkldnn::_linear_pointwise", "aten::mkldnn_linear")
+@register_formula("aten::linear", "mkldnn::_linear_pointwise", "aten::mkldnn_linear")
 def linear(call: OpCall) -> Cost:
     """x·Wᵀ + b, where it reaches us undecomposed."""
     x, out = call.tensor(0), call.out

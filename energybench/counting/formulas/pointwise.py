@@ -61,7 +61,7 @@ POINTWISE: Final[dict[str, str]] = {
     "mish_backward": "mish_backward",
     "log_sigmoid_backward": "log_sigmoid_backward",
     "native_dropout_backward": "mul",
-    "masked_scale": "mul",
+    "_masked_scale": "mul",
     "hardshrink_backward": "compare",
     "softshrink_backward": "compare",
 }

@@ -108,10 +108,12 @@ def adaptive_avg_pool_backward(call: OpCall) -> Cost:
 _TAPS = {"linear1d": 2, "bilinear2d": 4, "trilinear3d": 8, "bicubic2d": 16}
 
 
-@register_formula(
-    *(f"aten::{k}upsample_{n}" for k in ("", "_") for n in (*_TAPS, "bilinear2d_aa", "bicubic2d_aa")),
-    *(f"aten::{k}upsample_{n}_backward" for k in ("", "_") for n in (*_TAPS, "bilinear2d_aa", "bicubic2d_aa")),
-)
+_INTERPOLATED = ("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d")
+_ANTIALIASED = ("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa")
+_NEAREST = tuple(f"{name}{d}d" for name in ("upsample_nearest", "_upsample_nearest_exact") for d in (1, 2, 3))
+
+
+@register_formula(*(f"aten::{name}{end}" for name in (*_INTERPOLATED, *_ANTIALIASED) for end in ("", "_backward")))
 def interpolate(call: OpCall) -> Cost:
     """A MAC-like multiplication and add per neighbour of the finer image."""
     neighbours = next(n for name, n in _TAPS.items() if name in call.name)
@@ -119,15 +121,13 @@ def interpolate(call: OpCall) -> Cost:
     return Cost("pool", ops=Ops(muls=neighbours, adds=neighbours).times(finer))
 
 
-@register_formula(*(f"aten::{k}upsample_nearest{e}{d}d" for k in ("", "_") for e in ("", "_exact") for d in (1, 2, 3)))
+@register_formula(*(f"aten::{name}" for name in _NEAREST))
 def nearest(call: OpCall) -> Cost:
     """A copy."""
     return Cost("copy")
 
 
-@register_formula(
-    *(f"aten::{k}upsample_nearest{e}{d}d_backward" for k in ("", "_") for e in ("", "_exact") for d in (1, 2, 3))
-)
+@register_formula(*(f"aten::{name}_backward" for name in _NEAREST))
 def nearest_backward(call: OpCall) -> Cost:
     """A sum over the copies."""
     return Cost("pool", ops=Ops(adds=call.tensor(0).numel))
