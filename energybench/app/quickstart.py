@@ -61,8 +61,8 @@ def _choose_meter(meter: str, device: str, tdp_w: Watt | None, *, measures: bool
         except ValueError:
             tdp_w = ASSUMED_TDP_W
             say(
-                f"No meter measures here and the datasheet power of this CPU is unknown: {ASSUMED_TDP_W:g} W is ASSUMED "
-                "(--tdp-w sets it)."
+                "No meter measures here and the datasheet power of this CPU is unknown: "
+                f"{ASSUMED_TDP_W:g} W is ASSUMED (--tdp-w sets it)."
             )
     say("Energy is MODELLED: CPU time times a datasheet power. This is a pipeline check, not energy.")
     return "modelled", tdp_w
@@ -148,13 +148,15 @@ def _findings(
     other = [f"{name} is {verdict}" for name, verdict in outcome.fit.verdicts.items() if verdict != "identified"]
     lines = [
         f"{len(records)} windows were recorded, {len(records) - valid} of them invalid; their energy is {kind}.",
-        f"Identified coefficients: {', '.join(identified) or 'none'}." + (f" Doubtful: {'; '.join(other)}." if other else ""),
-        f"A network that was not fitted is estimated at {format_si(estimated.energy_j, 'J')} per call (from {kind} energy).",
+        f"Identified coefficients: {', '.join(identified) or 'none'}."
+        + (f" Doubtful: {'; '.join(other)}." if other else ""),
+        f"A network that was not fitted: {format_si(estimated.energy_j, 'J')} per call, estimated from {kind} energy.",
     ]
     if kind == "modelled":
         lines.append(
-            "Pipeline check, not energy: fitting modelled power to time proves that the pipeline works and nothing about "
-            "accuracy. On a machine with a meter the same command measures; energybench doctor says what is missing here."
+            "Pipeline check, not energy: fitting modelled power to time proves that the pipeline works and nothing "
+            "about accuracy. On a machine with a meter the same command measures; energybench doctor says what is "
+            "missing here."
         )
     else:
         mean_power = comparison.null_models.get("mean-power")

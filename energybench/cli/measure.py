@@ -46,16 +46,20 @@ def measure(
         emit_json(value.to_dict())
         return 0
     banner(value.kind)
-    rows = [
-        (name, format_si(d.energy_j, "J"), f"± {format_si(d.energy_uncertainty_j, 'J')}")
-        for name, d in value.domains.items()
-    ]
+    rows = [(name, format_si(d.energy_j, "J"), spread(d.energy_uncertainty_j)) for name, d in value.domains.items()]
     table("", ("domain", "energy per call", "1 σ"), rows, right=("energy per call", "1 σ"))
+    for note in value.notes:
+        say(f"note: {note}")
     say(
-        f"{value.kind}: {format_si(value.energy_j, 'J')} ± {format_si(value.energy_uncertainty_j, 'J')} per call, "
-        f"{format_si(value.time_s, 's')} per call, {value.calls} calls, {value.meter}"
+        f"{value.kind}: {format_si(value.energy_j, 'J')} ({spread(value.energy_uncertainty_j)}) per call of "
+        f"{format_si(value.time_s, 's')}, {value.calls} calls, meter {value.meter}"
     )
     return 0
+
+
+def spread(uncertainty_j: float | None) -> str:
+    """One standard deviation for printing."""
+    return "uncertainty unknown" if uncertainty_j is None else f"± {format_si(uncertainty_j, 'J')}"
 
 
 def _command(argv: list[str], meter: str, device: str | None, tdp_w: float | None, json_output: bool) -> int:
@@ -69,8 +73,7 @@ def _command(argv: list[str], meter: str, device: str | None, tdp_w: float | Non
         emit_json({"command": argv, "exit_code": code, **measurement.to_dict()})
         return code
     for name, value in measurement.domains.items():
-        spread = "" if value.uncertainty_j is None else f" ± {format_si(value.uncertainty_j, 'J')}"
-        warn(f"energybench:   {name}: {format_si(value.energy_j, 'J')}{spread}")
+        warn(f"energybench:   {name}: {format_si(value.energy_j, 'J')} {spread(value.uncertainty_j)}")
     for note in measurement.notes:
         warn(f"energybench: note: {note}")
     warn(summary_line(measurement))

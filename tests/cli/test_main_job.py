@@ -128,3 +128,62 @@ def test_every_equation_can_be_fitted_from_the_command_line(cli: Any, simulated_
     outcome = cli("fit", simulated_run, "--equation", equation, "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json["equation"] == equation
+
+
+def test_measure_a_target_on_the_virtual_device(cli: Any, scenario_path: Path, model_module: str) -> None:
+    outcome = cli(
+        "measure", f"{model_module}:cnn", "--input", "1x3x32x32", "--meter", f"simulated:{scenario_path}", "--json"
+    )
+    assert outcome.code == 0, outcome.err
+    data = outcome.json
+    counts = cli("count", f"{model_module}:cnn", "--input", "1x3x32x32", "--json").json["total"]
+    truth_j = (
+        1.1e-11 * counts["macs"]
+        + 6.0e-12 * counts["other_flops"]
+        + 9.0e-11 * counts["bytes"]
+        + 2.0e-6 * counts["launches"]
+        + 41.0 * (max(counts["macs"] / 2.0e12, counts["bytes"] / 1.0e11) + 5.0e-6 * counts["launches"])
+    )
+    assert data["kind"] == "simulated"
+    assert data["energy_j"] == pytest.approx(truth_j, rel=0.03)
+    assert abs(data["energy_j"] - truth_j) < 4 * data["energy_uncertainty_j"]
+
+
+def test_measure_a_target_for_real_is_modelled_only_when_asked(cli: Any, model_module: str) -> None:
+    data = cli(
+        "measure",
+        f"{model_module}:cnn",
+        "--input",
+        "1x3x32x32",
+        *("--meter", "modelled", "--tdp-w", "65", "--calls", "20", "--json"),
+    ).json
+    assert data["kind"] == "modelled"
+    assert data["calls"] == 20
+    assert data["energy_j"] > 0
+
+
+def test_measure_passes_on_exit_code_and_output(cli: Any) -> None:
+    outcome = cli("measure", "--meter", "modelled", "--tdp-w", "65", "--", "sh", "-c", "echo hello; exit 9")
+    assert outcome.code == 9
+    assert outcome.out == "hello\n"
+    assert "modelled" in outcome.err
+
+
+def test_watch_reports_while_the_program_runs(cli: Any) -> None:
+    argv = ("watch", "--meter", "modelled", "--tdp-w", "65", "--every-s", "0.1", "--", "sh", "-c", "sleep 0.45; exit 3")
+    outcome = cli(*argv)
+    assert outcome.code == 3
+    lines = outcome.err.strip().splitlines()
+    assert sum("so far" in line for line in lines) >= 2
+    assert all("modelled" in line for line in lines if " J " in line)
+
+
+def test_experiments_are_listed_and_run(cli: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "experiments" / "007_question"
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_text("# Does it run?\n", encoding="utf-8")
+    (folder / "run.py").write_text("import sys; print('ran'); sys.exit(5)\n", encoding="utf-8")
+    listed = cli("experiments", "list", "--json").json["experiments"]
+    assert listed == [{"name": "007_question", "question": "Does it run?", "has_results": False}]
+    outcome = cli("experiments", "run", "007")
+    assert (outcome.code, outcome.out) == (5, "ran\n")
