@@ -68,8 +68,8 @@ def cluster_covariance(X: FloatArray, residuals: FloatArray, clusters: NDArray[n
     touched = alone_share > _TOUCH
     alone[index[touched]] = True
     estimable[index[touched]] = False
-    inner = T @ (scores.T @ scores) @ T.T
-    inner = (inner + inner.T) / 2  # symmetric to the last digit
+    per_cluster = scores @ T.T
+    inner = per_cluster.T @ per_cluster  # a Gram matrix: symmetric, no negative diagonal, to the last digit
     matrix[np.ix_(index, index)] = inner / np.outer(norm[present], norm[present])
     for j, column in enumerate(index):
         d = np.einsum("i,gij,j->g", T[j], D, T[j])
