@@ -56,18 +56,35 @@ class MeasuredWindow:
 
 
 def measure_window(
-    meter: EnergyMeter, edges: Edges, *, row_id: str, work: Callable[[], None], fence: Callable[[], None]
+    meter: EnergyMeter,
+    edges: Edges,
+    *,
+    row_id: str,
+    work: Callable[[], None],
+    fence: Callable[[], None],
+    lead_s: Second = 0.0,
 ) -> MeasuredWindow:
     """Run `work` inside a window.
 
     The order is what the energy means: everything enqueued before is finished (fence), the counter ticks, the first
     reading is taken, the work runs, it is finished (fence), the counter ticks again, the last reading is taken.
 
+    Args:
+        meter: Read at both edges.
+        edges: How the edges are read.
+        row_id: Name of the readings.
+        work: What runs inside.
+        fence: Waits for the device.
+        lead_s: Pause between the first reading and the work. Drawn over an update period it gives the work a random
+            phase at its start, as its length does at its end: a sensor that sees only the last part of a period
+            gains at the start, on average, what it loses at the end.
+
     Raises:
         MeterUnavailable: the counter does not move.
     """
     fence()
     begin = edges.read(meter)
+    meter.clock.sleep(lead_s)
     begin_ns = meter.clock.now_ns()
     work()
     fence()
@@ -105,8 +122,8 @@ def window_values(
 ) -> WindowValues:
     """What one call cost. The only way from readings to a record: a replay calls it too and must agree exactly.
 
-    An aligned window is longer than its work: it waits for the counter at both edges while the device idles. That
-    wait is charged at the idle power beside the window and taken off the total. Where no idle power is known, the
+    An aligned window is longer than its work: it waits before the work, for a random phase, and after it, for the
+    counter, while the device idles. That wait is charged at the idle power beside the window and taken off the total. Where no idle power is known, the
     whole window is the work's. Domains are given as they were read, per call, without that correction.
 
     An uncertainty that does not exist is bounded by the energy itself; such a window is never valid.

@@ -21,7 +21,7 @@ from energybench.meters.window import Window
 from energybench.protocol.call_time import call_time_s
 from energybench.protocol.environment import capture_environment
 from energybench.protocol.executor import Executor, Prepared, is_out_of_memory
-from energybench.protocol.idle import IDLE_SUFFIX, idle_length_s, measure_idle
+from energybench.protocol.idle import IDLE_SUFFIX, idle_length_s, measure_idle, response_s
 from energybench.protocol.manifest import Manifest, utc_now
 from energybench.protocol.measure_window import Edges, idle_power_w, measure_window, window_values
 from energybench.protocol.plan import Row, round_rows
@@ -290,10 +290,11 @@ class _Runner:
         period_s = self.edges.update_period_s or 0.0
         draw = random.Random(f"{self.manifest.seed}/{row.row_id}")
         # The work must not start at the same phase of the sensor each time, nor end there.
-        meter.clock.sleep(draw.random() * period_s)
+        lead_s, tail_s = draw.random() * period_s, draw.random() * period_s
         beside_w: Watt | None = None
         if workload.is_idle:
-            calls, idle_s = 1, self.window_s + draw.random() * period_s
+            calls, idle_s = 1, self.window_s + tail_s
+            meter.clock.sleep(response_s(period_s))
             before = self.executor.state()
             measured = measure_window(
                 meter,
@@ -306,12 +307,17 @@ class _Runner:
             idle = measure_idle(meter, self.edges, row_id=row.row_id + IDLE_SUFFIX, duration_s=self.idle_s)
             beside_w = idle_power_w(idle.recorded, kind=meter.kind)
             call_s = self._call_time_s(workload, prepared)
-            prepared.run(calls_for(max(PRE_RUN_SHARE * self.window_s, period_s), call_s))
+            prepared.run(calls_for(max(PRE_RUN_SHARE * self.window_s, response_s(period_s)), call_s))
             prepared.fence()
-            calls = calls_for(self.window_s + draw.random() * period_s, call_s)
+            calls = calls_for(self.window_s + tail_s, call_s)
             before = self.executor.state()
             measured = measure_window(
-                meter, self.edges, row_id=row.row_id, work=lambda: prepared.run(calls), fence=prepared.fence
+                meter,
+                self.edges,
+                row_id=row.row_id,
+                work=lambda: prepared.run(calls),
+                fence=prepared.fence,
+                lead_s=lead_s,
             )
             self.readings.append(idle.recorded.to_dict())
         after = self.executor.state()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 
@@ -14,7 +13,7 @@ from energybench.errors import MeterUnavailable, UsageError
 from energybench.meters.clock import MonotonicClock, VirtualClock
 from energybench.meters.virtual_device import VirtualDevice
 from energybench.protocol.call_time import call_time_s
-from energybench.protocol.executor import HostExecutor, VirtualExecutor, is_out_of_memory
+from energybench.protocol.executor import HostExecutor, VirtualExecutor, import_torch_passive, is_out_of_memory
 from energybench.protocol.idle import SETTLE_S
 from energybench.records.op_counts import OpCounts
 from energybench.workloads.native import native_conv2d
@@ -36,18 +35,24 @@ def test_idle_windows_burn_no_cpu():
         prepared.release()
 
 
-def test_torch_is_loaded_with_sleeping_workers_and_the_environment_is_left_alone():
-    code = (
-        "import os, sys\n"
-        "from energybench.protocol.executor import HostExecutor\n"
-        "assert 'torch' not in sys.modules\n"
-        "print(HostExecutor('cpu').facts()['omp_wait_policy'], os.environ.get('OMP_WAIT_POLICY'))"
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    for chosen, expected in ((None, "PASSIVE None"), ("ACTIVE", "ACTIVE ACTIVE")):
-        given = environment if chosen is None else {**environment, "OMP_WAIT_POLICY": chosen}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=given)
-        assert done.stdout.strip() == expected
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_torch_is_loaded_with_sleeping_workers_and_the_environment_is_left_alone(
+    tmp_path, monkeypatch, chosen, expected
+):
+    """A stand-in for torch notes the policy that a runtime would read while it is loaded."""
+    (tmp_path / "torch.py").write_text("import os\nseen = os.environ.get('OMP_WAIT_POLICY')\n")
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.syspath_prepend(tmp_path)
+    if chosen is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    else:
+        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
+    loaded, policy = import_torch_passive()
+    assert (loaded.seen, policy) == (expected, expected)
+    assert os.environ.get("OMP_WAIT_POLICY") == chosen
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    # loaded already: how its workers wait was decided elsewhere
+    assert import_torch_passive() == (loaded, None)
 
 
 def test_cuda_that_is_not_there_is_refused(monkeypatch):
