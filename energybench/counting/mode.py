@@ -28,6 +28,10 @@ from energybench.records.vocabulary import Direction
 #: Integer tensors up to this many elements keep their values; a mask of 2048² fits.
 REAL_ELEMENTS_LIMIT: Final = 1 << 23
 
+#: Floating ones and fills up to this many elements keep theirs too: some models make their masks so.
+REAL_MASK_LIMIT: Final = 1 << 20
+_MASK_MAKERS: Final = frozenset(("aten.ones", "aten.full", "aten.new_ones", "aten.new_full"))
+
 _META: Final = torch.device("meta")
 _CPU: Final = torch.device("cpu")
 Tensor = torch.Tensor
@@ -258,7 +262,8 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if dtype.is_floating_point or dtype.is_complex:
             if device is None and source is not None and not source.is_meta:
                 return kwargs
-            wanted = _META
+            small = plan.name in _MASK_MAKERS and _elements(plan.name, args, source) <= REAL_MASK_LIMIT
+            wanted = _CPU if small else _META
         else:
             wanted = _CPU if _elements(plan.name, args, source) <= REAL_ELEMENTS_LIMIT else _META
             if plan.name in ("aten.empty", "aten.empty_strided", "aten.empty_like", "aten.randint", "aten.randperm"):

@@ -68,7 +68,7 @@ def scaled_product(call: OpCall) -> Cost:
 
 @register_formula("aten::_grouped_mm", "aten::_scaled_grouped_mm")
 def grouped_product(call: OpCall) -> Cost:
-    """Groups of rows, each with its own matrix: every row is multiplied once; a ragged K is summed over groups."""
+    """Groups of rows, or of columns, each with its own matrix: each output once; a ragged K is summed over groups."""
     a, b, out = call.tensor(0), call.tensor(1), call.out
     ragged_k = len(a.shape) == 2 and len(b.shape) == 2  # out is (G, M, N), the K of all groups together is a's
     macs = a.shape[0] * a.shape[1] * b.shape[1] if ragged_k else out.numel * a.shape[-1]
