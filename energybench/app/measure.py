@@ -32,12 +32,17 @@ from energybench.meters.window import DomainEnergy, Window
 from energybench.meters.wrap import keep_alive_period_s
 from energybench.records.reading import Reading
 from energybench.records.vocabulary import Kind
-from energybench.units import Joule, Second, Watt, ns_to_s
+from energybench.units import Joule, Second, Watt, ns_to_s, s_to_ns
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+#: A window at least this long is evaluated when it closes, so that a counter that cannot be trusted is an error of the
+#: ``with`` statement; a shorter one when its first value is asked for, since evaluating (tens of microseconds) would
+#: lengthen the windows around it. A choice: in a second it is less than 1e-4.
+EVALUATE_AT_CLOSE_S: Final[Second] = 1.0
 #: A window shorter than this many counter updates is mostly rounding: 0.44/50 is a standard uncertainty near 1 %.
 ENOUGH_UPDATES: Final = 50
+_EVALUATE_AT_CLOSE_NS: Final = s_to_ns(EVALUATE_AT_CLOSE_S)
 
 _open_meters: dict[tuple[str, str, Watt | None], EnergyMeter] = {}
 _open_meters_lock: Final = threading.Lock()
@@ -45,23 +50,43 @@ _open_meters_lock: Final = threading.Lock()
 
 @dataclass(slots=True)
 class Measurement:
-    """What one window found. The energies exist once the window is closed.
+    """What one window found. The energies exist once the window is closed; a short one is evaluated on first reading.
 
     `energy_j` is the total over the meters' top-level domains; `uncertainty_j` one standard deviation of its edges and
     rounding (None where it cannot be stated), `gain_uncertainty_j` the sensors' systematic part. `notes` says, one
     sentence each, what limits the number.
+
+    Reading any of them raises UsageError while the window is open, CounterWrapAmbiguous where a counter was reset.
     """
 
     label: str
     kind: Kind
     meters: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    windows: tuple[Window, ...] = field(default=(), repr=False)
+    _notes: tuple[str, ...] = ()
+    _windows: tuple[Window, ...] = field(default=(), repr=False)
+    _edges: _Edges | None = field(default=None, repr=False)
 
     def _closed(self) -> tuple[Window, ...]:
-        if not self.windows:
+        edges = self._edges
+        if edges is not None:
+            windows, notes = _evaluate(edges)
+            # Only now: where evaluating fails, it fails the same way next time.
+            self._windows, self._notes, self._edges = windows, (*self._notes, *notes), None
+        if not self._windows:
             raise UsageError(f"the window {self.label!r} is still open; read its energy after the with block")
-        return self.windows
+        return self._windows
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """One window per meter; empty while open."""
+        return () if self._edges is None and not self._windows else self._closed()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What limits the number, a sentence each."""
+        if self._edges is not None:
+            self._closed()
+        return self._notes
 
     @property
     def energy_j(self) -> Joule:
@@ -127,6 +152,15 @@ class Measurement:
         }
 
 
+class _Edges(NamedTuple):
+    """The readings of a closed window, by meter."""
+
+    meters: tuple[EnergyMeter, ...]
+    begin: Sequence[Reading]
+    end: Sequence[Reading]
+    between: Sequence[Sequence[Reading]]
+
+
 class measure:  # noqa: N801 - used like a function, as the design names it
     """Measure a block, or every call of a function.
 
@@ -143,7 +177,7 @@ class measure:  # noqa: N801 - used like a function, as the design names it
 
     Raises:
         MeterUnavailable, MeterPermissionError: nothing measures here; the message names the remedy.
-        CounterWrapAmbiguous: the block was so long that a counter may have wrapped twice.
+        CounterWrapAmbiguous: the block was so long that a counter may have wrapped twice, or a counter was reset.
     """
 
     def __init__(
@@ -272,8 +306,14 @@ class _OpenWindow:
         except BaseException:
             self.abandon()
             raise
-        between = [() if k is None else k.leave(self._begin[i], end[i]) for i, k in enumerate(self._keepers)]
-        _evaluate(self._measurement, self._meters, self._begin, end, between)
+        begin = self._begin
+        between = [() if k is None else k.leave(begin[i], end[i]) for i, k in enumerate(self._keepers)]
+        self._measurement._edges = _Edges(self._meters, begin, end, between)
+        for i, meter in enumerate(self._meters):
+            if begin[i].energy_nj == end[i].energy_nj:
+                _check_present(meter)
+        if end[0].time_ns - begin[0].time_ns >= _EVALUATE_AT_CLOSE_NS:
+            self._measurement._closed()
 
     def abandon(self) -> None:
         """Give up the window."""
@@ -342,34 +382,33 @@ def _keep_alive(meter: EnergyMeter) -> _KeepAlive | None:
         return keeper
 
 
-def _evaluate(
-    measurement: Measurement,
-    meters: Sequence[EnergyMeter],
-    begin: Sequence[Reading],
-    end: Sequence[Reading],
-    between: Sequence[Sequence[Reading]],
-) -> None:
+def _check_present(meter: EnergyMeter) -> None:
+    """A counter that stood still may belong to a file that is gone: no energy of 0. Raises MeterUnavailable."""
+    check_present = getattr(meter, "check_present", None)
+    if check_present is not None:
+        check_present()
+
+
+def _evaluate(edges: _Edges) -> tuple[tuple[Window, ...], tuple[str, ...]]:
+    """The windows, and what is to be said about them."""
     windows: list[Window] = []
-    notes = list(measurement.notes)
-    for i, meter in enumerate(meters):
+    notes: list[str] = []
+    for meter, begin, end, between in zip(*edges, strict=True):
         window = Window.from_readings(
-            begin[i],
-            end[i],
+            begin,
+            end,
             meter.domains,
             kind=meter.kind,
             update_period_s=nominal_update_period_s(meter),
-            between=between[i],
+            between=between,
         )
         updates = window.update_periods
         if window.energy_j == 0:
-            check_present = getattr(meter, "check_present", None)
-            if check_present is not None:
-                check_present()
             notes.append(f"the counter of {meter.name} did not move: the window is too short for it, or it is stuck")
         elif updates is not None and updates < ENOUGH_UPDATES:
             notes.append(f"{window.time_s:.3g} s are {updates:.1f} updates of {meter.name}; {ENOUGH_UPDATES} give 1 %")
         windows.append(window)
-    measurement.windows, measurement.notes = tuple(windows), tuple(notes)
+    return tuple(windows), tuple(notes)
 
 
 def _meters(

@@ -114,7 +114,7 @@ class RaplMeter:
         real = os.path.realpath(root) == "/sys" and all(is_real_sysfs(zone.counter_path) for zone in zones)
         self.kind: Kind = "measured" if real else "simulated"
         self._files: list[tuple[str, int]] = []
-        self._paths = {zone.domain.name: zone.counter_path for zone in zones}
+        self._paths = {zone.domain.name: os.fspath(zone.counter_path) for zone in zones}
         try:
             for zone in zones:
                 self._files.append((zone.domain.name, _open(zone.counter_path)))
@@ -151,7 +151,7 @@ class RaplMeter:
         for name, file in self._files:
             path = self._paths[name]
             try:
-                same = os.path.samestat(os.fstat(file), path.stat())
+                same = os.path.samestat(os.fstat(file), os.stat(path))
             except OSError as error:
                 raise _access_error(path, error) from None
             if not same:
@@ -269,7 +269,7 @@ def _whole(path: Path) -> int:
         raise MeterUnavailable(f"{path} holds {text[:20]!r}, no whole number; update the kernel") from None
 
 
-def _access_error(path: Path, error: OSError) -> MeterUnavailable:
+def _access_error(path: Path | str, error: OSError) -> MeterUnavailable:
     if error.errno in (errno.EACCES, errno.EPERM):
         return MeterPermissionError(f"{path} may not be read by this user; {REMEDY_PERMISSION}")
     what = "has vanished" if error.errno in (errno.ENOENT, errno.ENODEV) else f"cannot be read ({error.strerror})"
