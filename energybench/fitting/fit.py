@@ -9,6 +9,8 @@ import numpy as np
 
 from energybench.design.collinearity import condition_number, vif
 from energybench.errors import FitError
+from energybench.fitting.active_power import needs_active_power
+from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
 from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.fitting.result import PIPELINE_CHECK, FitResult, Misfit
@@ -39,6 +41,7 @@ def fit_records(
     target: Target = "gross",
     families: Sequence[str] | None = None,
     by_kernel_class: bool = False,
+    active_power: bool | None = None,
     level: float = 0.95,
     validation: bool = True,
     time_law: bool = True,
@@ -55,6 +58,8 @@ def fit_records(
         target: `gross` energy, or `net` of idle power × duration.
         families: only rows of these families (idle rows stay); all by default.
         by_kernel_class: `physical` with a MAC coefficient per kernel class.
+        active_power: `physical` with power × time of calls that do work, beside static power; None keeps the term
+            only where the records need it (`needs_active_power`).
         level: of the intervals.
         validation: score the fit on rows left out, beside the null models.
         time_law: fit the durations too, so that a profile can predict them.
@@ -71,7 +76,9 @@ def fit_records(
     if held.all():
         raise FitError("every row is held out, and held-out rows never enter a fit; add rows of split 'fit'")
     rows = everything.take(~held)
-    chosen = _equation(equation, rows, by_kernel_class=by_kernel_class)
+    if equation == "physical" and active_power is None:
+        active_power = needs_active_power(rows, by_kernel_class=by_kernel_class)
+    chosen = _equation(equation, rows, by_kernel_class=by_kernel_class, active_power=bool(active_power))
     design = chosen.features(rows.table)
     if not design.kept.any():
         raise FitError(
@@ -86,7 +93,7 @@ def fit_records(
     fitted = estimator.predict(sample.X)
     root = np.sqrt(estimator.weights_)
     weighted = sample.X * root[:, None]
-    names, clusters = np.unique(_cluster_labels(sample.rows), return_inverse=True)
+    names, clusters = np.unique(cluster_labels(sample.rows), return_inverse=True)
     covariance = cluster_covariance(weighted, (sample.rows.energy_j - fitted) * root, clusters)
     inflation = vif(weighted)
     inference = _infer(chosen, sample, estimator, covariance, inflation, weighted, level)
@@ -122,17 +129,6 @@ def fit_records(
     )
 
 
-def _cluster_labels(rows: Observations) -> NDArray[np.str_]:
-    """What errs together: the rows of one workload, but every idle window by itself.
-
-    Idle windows have no work whose misfit they could share; one cluster of them all would leave static power without
-    degrees of freedom.
-    """
-    workloads = rows.labels["workload"].astype(str)
-    windows = [f"{w}, window {rows.labels['run_id'][i]}/{rows.labels['row_id'][i]}" for i, w in enumerate(workloads)]
-    return np.where(rows.idle, np.array(windows, dtype=str), workloads.astype(str))
-
-
 def _of_families(rows: Observations, families: Sequence[str] | None) -> Observations:
     if families is None:
         return rows
@@ -145,11 +141,13 @@ def _of_families(rows: Observations, families: Sequence[str] | None) -> Observat
     return rows.take(kept)
 
 
-def _equation(equation: str | Equation | Sequence[str], rows: Observations, *, by_kernel_class: bool) -> Equation:
+def _equation(
+    equation: str | Equation | Sequence[str], rows: Observations, *, by_kernel_class: bool, active_power: bool
+) -> Equation:
     if isinstance(equation, Equation):
         return equation
     if isinstance(equation, str):
-        return equation_for(equation, rows.table, by_kernel_class=by_kernel_class)
+        return equation_for(equation, rows.table, by_kernel_class=by_kernel_class, active_power=active_power)
     return equation_of_columns(equation)
 
 

@@ -1,6 +1,9 @@
 """The physical equation: Choi, Bedard, Fowler and Vuduc (IPDPS 2013), extended by element types, launches and classes.
 
-E = Σ_d ε_mac(d)·MACs_d + ε_x·other FLOPs + ε_b·bytes + ε_l·launches + P_static·T, every coefficient ≥ 0.
+E = Σ_d ε_mac(d)·MACs_d + ε_x·other FLOPs + ε_b·bytes + ε_l·launches + P_static·T [+ P_active·T_active], all ≥ 0.
+
+T_active is the duration of a call that does work and 0 in an idle window: a device with its clocks up draws more than
+an idle one whatever it computes. Where idle and working devices share one constant power the term is left out.
 """
 
 from __future__ import annotations
@@ -8,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final
+
+import numpy as np
 
 from energybench.errors import FitError
 from energybench.model.equation import Equation
@@ -54,6 +59,21 @@ _FIXED: Final = {
 }
 
 
+#: Terms that stay only where the records need them.
+_OPTIONAL: Final = {
+    "active_power_w": Term(
+        "active_power_w",
+        "W",
+        "power drawn beyond the static power as long as there is work, whatever the work",
+        "P_a T_{active}",
+        _SOURCE + ", extended",
+        "static",
+        lambda t: np.where(t.kernel_class == "idle", 0.0, t.column("time_s")),
+        ("time_s",),
+    ),
+}
+
+
 def mac_term(dtype: str, kernel_class: str | None = None) -> Term:
     """The MAC term of one element type, of one kernel class only where given."""
     short = DTYPE_SHORT[dtype]
@@ -81,28 +101,30 @@ def mac_term(dtype: str, kernel_class: str | None = None) -> Term:
 
 def physical_from_names(names: Iterable[str]) -> Equation:
     """`physical` with exactly these coefficients, in this order. Raises FitError on a name that is not its own."""
+    names = tuple(names)
     terms: list[Term] = []
     for name in names:
-        if name in _FIXED:
-            terms.append(_FIXED[name])
+        if (fixed := _FIXED.get(name) or _OPTIONAL.get(name)) is not None:
+            terms.append(fixed)
             continue
         match = _MAC_NAME.fullmatch(name)
         if match is None:
             raise FitError(
-                f"{name!r} is no coefficient of the physical equation; use mac_<dtype>_j, {', '.join(_FIXED)}"
+                f"{name!r} is no coefficient of the physical equation; use mac_<dtype>_j, "
+                f"{', '.join([*_FIXED, *_OPTIONAL])}"
             )
         terms.append(mac_term(_DTYPE_OF[match["dtype"]], match["kernel_class"]))
     return Equation(
         "physical",
         tuple(terms),
         r"E = \sum_d \varepsilon_d N_{MAC,d} + \varepsilon_x N_{other} + \varepsilon_b B"
-        r" + \varepsilon_l N_{launch} + P_0 T",
+        r" + \varepsilon_l N_{launch} + P_0 T" + (" + P_a T_{active}" if "active_power_w" in names else ""),
         _SOURCE + ", extended",
         "Energy per operation and per byte, with the power drawn for as long as the call lasts.",
     )
 
 
-def physical_equation(table: FeatureTable, *, by_kernel_class: bool = False) -> Equation:
+def physical_equation(table: FeatureTable, *, by_kernel_class: bool = False, active_power: bool = False) -> Equation:
     """`physical` with a MAC term for each element type (and kernel class) that the table has."""
     if by_kernel_class:
         macs = [
@@ -110,4 +132,4 @@ def physical_equation(table: FeatureTable, *, by_kernel_class: bool = False) -> 
         ]
     else:
         macs = [mac_term(d).name for d in table.dtypes]
-    return physical_from_names([*macs, *_FIXED])
+    return physical_from_names([*macs, *_FIXED, *(["active_power_w"] if active_power else [])])
