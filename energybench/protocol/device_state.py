@@ -35,15 +35,24 @@ class DeviceState:
 
 def gpu_state(facts: Mapping[str, Any], *, own_pid: int | None = None) -> DeviceState:
     """The state from what `energybench.meters.nvml` reads of a GPU."""
-    own = os.getpid() if own_pid is None else own_pid
     reasons: Sequence[str] = facts.get("throttle_reasons") or ()
-    processes: Sequence[int] = facts.get("process_ids") or ()
     return DeviceState(
         temp_c=facts.get("temp_c"),
         clock_mhz=facts.get("clock_sm_mhz"),
         slowdowns=tuple(name for name in reasons if name in SLOWDOWNS),
-        other_processes=tuple(pid for pid in processes if pid != own),
+        other_processes=_others(facts.get("process_ids") or (), os.getpid() if own_pid is None else own_pid),
     )
+
+
+def _others(process_ids: Sequence[int], own_pid: int) -> tuple[int, ...]:
+    """The processes that are not this one.
+
+    In a container NVML lists processes by their numbers outside it, where this one has another: if it is not listed
+    by its own number, one of those listed is taken to be it, the latest.
+    """
+    if own_pid in process_ids:
+        return tuple(pid for pid in process_ids if pid != own_pid)
+    return tuple(sorted(process_ids)[:-1])
 
 
 class CpuProbe:

@@ -85,9 +85,10 @@ def workload_seed(name: str, seed: int) -> int:
 
 
 class _HostPrepared:
-    def __init__(self, runnable: Runnable, synchronise: Any) -> None:
+    def __init__(self, runnable: Runnable, synchronise: Any, free: Any) -> None:
         self._runnable: Runnable | None = runnable
         self._synchronise = synchronise
+        self._free = free
 
     def run(self, calls: int) -> None:
         assert self._runnable is not None
@@ -101,6 +102,8 @@ class _HostPrepared:
 
     def release(self) -> None:
         self._runnable = None
+        if self._free is not None:
+            self._free()
 
 
 class HostExecutor:
@@ -133,7 +136,7 @@ class HostExecutor:
             self.threads: int | None = torch.get_num_threads()
             self.device_name = cpu_name()
             self._probe: CpuProbe | None = CpuProbe()
-            self._synchronise = None
+            self._synchronise = self._free = None
         else:
             if not torch.cuda.is_available():
                 raise MeterUnavailable(
@@ -147,6 +150,7 @@ class HostExecutor:
             self.device_name = torch.cuda.get_device_name(index)
             self._probe = None
             self._synchronise = lambda: torch.cuda.synchronize(index)
+            self._free = torch.cuda.empty_cache
 
     def prepare(self, workload: Workload) -> Prepared:
         """Build on the device, run once, refuse outputs that are not finite."""
@@ -154,7 +158,7 @@ class HostExecutor:
         runnable.run()
         if not runnable.is_finite():
             raise NotFinite(f"{workload.name}: an output is NaN or infinite")
-        return _HostPrepared(runnable, self._synchronise)
+        return _HostPrepared(runnable, self._synchronise, self._free)
 
     def state(self) -> DeviceState:
         """From NVML for a GPU whose meter can tell, from the kernel's files for the CPU."""

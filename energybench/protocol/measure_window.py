@@ -122,9 +122,10 @@ def window_values(
 ) -> WindowValues:
     """What one call cost. The only way from readings to a record: a replay calls it too and must agree exactly.
 
-    An aligned window is longer than its work: it waits before the work, for a random phase, and after it, for the
-    counter, while the device idles. That wait is charged at the idle power beside the window and taken off the total. Where no idle power is known, the
-    whole window is the work's. Domains are given as they were read, per call, without that correction.
+    An aligned window is longer than its work: before it lies a pause for a random phase, after it the wait for the
+    counter, and the device idles in both. They are charged at the idle power beside the window and taken off the
+    total. Where no idle power is known, the whole window is the work's. Domains are given as they were read, per call,
+    without that correction.
 
     An uncertainty that does not exist is bounded by the energy itself; such a window is never valid.
 

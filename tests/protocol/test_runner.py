@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from energybench.app.replay import replay
 from energybench.errors import MeterUnavailable, RecordError, ThrottledError, UsageError
+from energybench.meters.modelled import ModelledMeter
 from energybench.meters.simulated import SimulatedMeter
 from energybench.meters.virtual_device import VirtualDevice
 from energybench.protocol import HostExecutor, Manifest, VirtualExecutor, run_design
@@ -19,6 +21,9 @@ from energybench.records.jsonl import JsonlWriter
 from energybench.records.reading import MeterCharacteristics
 from energybench.records.run_directory import RunDirectory
 from energybench.workloads.designs import Design
+from energybench.workloads.idle import idle_workload
+from energybench.workloads.native import native_conv2d
+from energybench.workloads.vendor import matmul
 
 TERMS_J = {"macs": 1.1e-11, "other_flops": 6.0e-12, "bytes": 9.0e-11, "launches": 2.0e-6, "time_s": 41.0}
 
@@ -167,6 +172,28 @@ def test_a_kernel_that_gives_nan_is_never_timed(tmp_path, logging_meter, workloa
     manifest = _host_run(design, tmp_path / "run", logging_meter)
     assert "NaN or infinite" in manifest.skipped["nan"]
     assert {r.workload for r in RunDirectory(tmp_path / "run").read_records()} == {"ok"}
+
+
+def test_real_kernels_under_the_modelled_meter(tmp_path):
+    """Both libraries really run; the CPU time of this process is all the energy there is, and it says so."""
+    workloads = (idle_workload(), native_conv2d(1, 8, 16, 8, 3, padding=1), matmul(96, 96, 96))
+    design = Design("real", workloads, 2, 2, 0.05, 0.1)
+    known = MeterCharacteristics(1e-5, 5e-8, 1e-5, 1e-5, 0.0, 0.0)
+    run = RunDirectory(tmp_path / "run")
+    manifest = run_design(design, HostExecutor("cpu"), ModelledMeter(tdp_w=100.0), run, characteristics=known)
+    assert (manifest.kind, manifest.tdp_w, manifest.skipped) == ("modelled", 100.0, {})
+    frame = load_records(run.path)
+    assert set(frame["kind"]) == {"modelled"}
+    cores = os.cpu_count() or 1
+    work = frame[frame["split"] == "fit"]
+    assert len(work) == 4
+    assert work["valid"].all()
+    # CPU time is at most duration times cores, here 100 W; medians, since a virtual machine may stop one of its clocks
+    power_w = (work["energy_j"] / work["time_s"]).median()
+    assert 0.05 * 100.0 / cores < power_w <= 1.02 * 100.0
+    assert work["idle_power_w"].median() < 0.2 * 100.0 / cores
+    assert set(work["macs"]) == {w.counts().macs for w in workloads[1:]}
+    assert replay(run).agrees
 
 
 def test_no_workload_at_all_is_an_error(tmp_path, logging_meter, workload):

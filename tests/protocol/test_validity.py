@@ -69,6 +69,12 @@ def test_another_process_on_the_gpu():
     assert reason(state, state) == "other processes on the device: 4242"
 
 
+def test_in_a_container_one_listed_process_is_this_one():
+    assert gpu_state({"process_ids": [4242]}, own_pid=11).other_processes == ()
+    assert gpu_state({"process_ids": [4242, 977]}, own_pid=11).other_processes == (977,)
+    assert gpu_state({"process_ids": []}, own_pid=11).other_processes == ()
+
+
 def test_temperature_drift():
     assert reason(DeviceState(temp_c=50.0), DeviceState(temp_c=57.5)) == "temperature drift: +7.5 °C, 5 °C allowed"
 
