@@ -38,10 +38,10 @@ EB_HD EB_INLINE auto bias_or_zero(Ops& ops, typename Ops::template Weight<const 
 }
 
 // gru_forward_naive: element (b,h) of step t. An accumulator starts at its bias, so a bias costs a load and no add.
-// `h` is h[t−1,b,:] and `h_next` h[t,b,:].
-template <class Ops, class T, class Previous, class Next>
-EB_HD EB_INLINE void gru_step(Ops& ops, const GruOperands<Ops, T>& a, const GruShape& s, Previous h, Next h_next,
-                              Index t, Index b, Index j) {
+// `h` is h[t−1,b,:].
+template <class Ops, class T, class Previous>
+EB_HD EB_INLINE void gru_step(Ops& ops, const GruOperands<Ops, T>& a, const GruShape& s, Previous h, Index t, Index b,
+                              Index j) {
   const auto x = a.x.at((t * s.B + b) * s.I);  // x[t,b,:]
   const Index jr = j, jz = s.H + j, jn = 2 * s.H + j;
   auto ir = bias_or_zero<T>(ops, a.b_ih, jr, s.has_bias);
@@ -74,7 +74,7 @@ EB_HD EB_INLINE void gru_step(Ops& ops, const GruOperands<Ops, T>& a, const GruS
   const auto blended = ops.add(n, ops.mul(z, ops.sub(ops.load(h, j), n)));
   if (s.has_output_gate) {
     const auto o = sigmoid<T>(ops, ops.add(io, ho));
-    ops.store(h_next, j, blended);
+    ops.store(a.state, (t % 2 * s.B + b) * s.H + j, blended);
     ops.store(a.y, (t * s.B + b) * s.H + j, ops.mul(o, ops.tanh(blended)));
   } else {
     ops.store(a.y, (t * s.B + b) * s.H + j, blended);
@@ -82,17 +82,16 @@ EB_HD EB_INLINE void gru_step(Ops& ops, const GruOperands<Ops, T>& a, const GruS
   if (t == s.T - 1) ops.store(a.h_n, b * s.H + j, blended);
 }
 
-// Chooses where h[t−1] is read and h[t] is written: y itself holds the states of the standard cell.
+// Chooses where h[t−1] is read: y itself holds the states of the standard cell.
 template <class Ops, class T>
 EB_HD EB_INLINE void gru_forward_naive(Ops& ops, const GruOperands<Ops, T>& a, const GruShape& s, Index t, Index b,
                                        Index j) {
-  const auto h_next = a.state.at((t % 2 * s.B + b) * s.H);
   if (t == 0) {
-    gru_step(ops, a, s, a.h0.at(b * s.H), h_next, t, b, j);
+    gru_step(ops, a, s, a.h0.at(b * s.H), t, b, j);
   } else if (s.has_output_gate) {
-    gru_step(ops, a, s, a.state.at(((t - 1) % 2 * s.B + b) * s.H), h_next, t, b, j);
+    gru_step(ops, a, s, a.state.at(((t - 1) % 2 * s.B + b) * s.H), t, b, j);
   } else {
-    gru_step(ops, a, s, a.y.at(((t - 1) * s.B + b) * s.H), h_next, t, b, j);
+    gru_step(ops, a, s, a.y.at(((t - 1) * s.B + b) * s.H), t, b, j);
   }
 }
 
