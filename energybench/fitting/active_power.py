@@ -13,18 +13,15 @@ from energybench.model.physical import physical_equation
 
 #: Chance of keeping the term on a device that does not have it.
 _P: Final = 1e-3
-#: Idle windows without which static and active power are one column.
-_LEAST_IDLE: Final = 2
 
 
 def needs_active_power(rows: Observations, *, by_kernel_class: bool = False) -> bool:
     """Compare `physical` with and without ``active_power_w`` on the same rows.
 
     The unit is the workload (each idle window by itself): an F-test on the squared means of their relative residuals,
-    one coefficient more against one less. A term that its bound holds at 0 explains nothing and is not kept.
+    one coefficient more against one less. A term that its bound holds at 0 explains nothing and is not kept; nor is it
+    where there are no idle windows, for then the two power columns are one.
     """
-    if int(rows.idle.sum()) < _LEAST_IDLE:
-        return False
     from scipy.stats import f
 
     squares: list[float] = []
