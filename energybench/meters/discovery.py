@@ -13,7 +13,18 @@ from energybench.meters.base import EnergyMeter, MeterInfo
 from energybench.records.vocabulary import Kind
 from energybench.units import Watt
 
-METER_SPECS: Final = ("auto", "rapl", "nvml", "pyrapl", "modelled", "simulated:FILE.toml", "replay:RUN")
+#: Both interfaces of RAPL may be asked for by name; `rapl` takes the better one.
+_RAPL_INTERFACES: Final = ("rapl:perf", "rapl:powercap")
+METER_SPECS: Final = (
+    "auto",
+    "rapl",
+    *_RAPL_INTERFACES,
+    "nvml",
+    "pyrapl",
+    "modelled",
+    "simulated:FILE.toml",
+    "replay:RUN",
+)
 
 _CUDA: Final = re.compile(r"cuda(?::(\d+))?")
 
@@ -33,7 +44,7 @@ def open_meter(spec: str, *, device: str = "cpu", tdp_w: Watt | None = None) -> 
 
     Args:
         spec: ``auto | rapl | nvml | pyrapl | modelled | simulated:FILE.toml | replay:RUN``; `auto` is `nvml` for a
-            CUDA device and `rapl` for the CPU.
+            CUDA device and `rapl` for the CPU. ``rapl:perf`` and ``rapl:powercap`` insist on one interface.
         device: ``cpu`` or ``cuda:N``.
         tdp_w: Datasheet power of the part; used by `modelled` only.
 
@@ -47,7 +58,7 @@ def open_meter(spec: str, *, device: str = "cpu", tdp_w: Watt | None = None) -> 
     if name in ("simulated", "replay") and not argument:
         what = "FILE.toml" if name == "simulated" else "RUN"
         raise UsageError(f"meter {spec!r} names no file; use {name}:{what}")
-    if colon and name not in ("simulated", "replay"):
+    if colon and name not in ("simulated", "replay") and spec not in _RAPL_INTERFACES:
         raise UsageError(f"meter {spec!r} is unknown; use one of {', '.join(METER_SPECS)}")
     if tdp_w is not None and name != "modelled":
         raise UsageError(f"a datasheet power is used by the modelled meter only, not by {name}; add --meter modelled")
@@ -59,9 +70,7 @@ def open_meter(spec: str, *, device: str = "cpu", tdp_w: Watt | None = None) -> 
         raise UsageError("meter nvml covers GPUs, not the CPU; add --device cuda:0")
     match name:
         case "rapl":
-            from energybench.meters.rapl_powercap import RaplMeter
-
-            return RaplMeter()
+            return _open_rapl(spec)
         case "nvml":
             from energybench.meters.nvml import NvmlMeter
 
@@ -87,12 +96,32 @@ def open_meter(spec: str, *, device: str = "cpu", tdp_w: Watt | None = None) -> 
             raise UsageError(f"meter {spec!r} is unknown; use one of {', '.join(METER_SPECS)}")
 
 
+def _open_rapl(spec: str) -> EnergyMeter:
+    if spec == "rapl:perf":
+        from energybench.meters.rapl_perf import RaplPerfMeter
+
+        return RaplPerfMeter()
+    if spec == "rapl:powercap":
+        from energybench.meters.rapl_powercap import RaplMeter
+
+        return RaplMeter()
+    from energybench.meters.rapl import open_rapl
+
+    return open_rapl()
+
+
 def discover_meters() -> list[MeterInfo]:
     """What each meter finds on this machine, working or not, with the command that would enable it. Never raises."""
-    from energybench.meters import modelled, nvml, pyrapl, rapl_powercap
+    from energybench.meters import modelled, nvml, pyrapl, rapl_perf, rapl_powercap
 
     infos: list[MeterInfo] = []
-    for name, module in (("rapl", rapl_powercap), ("nvml", nvml), ("pyrapl", pyrapl), ("modelled", modelled)):
+    for name, module in (
+        ("rapl:perf", rapl_perf),
+        ("rapl:powercap", rapl_powercap),
+        ("nvml", nvml),
+        ("pyrapl", pyrapl),
+        ("modelled", modelled),
+    ):
         try:
             infos.extend(module.discover())
         except EnergybenchError as error:

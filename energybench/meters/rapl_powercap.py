@@ -104,11 +104,15 @@ class RaplMeter:
         MeterUnavailable, MeterPermissionError: as `scan_zones`, with the remedy.
     """
 
-    name = "rapl"
+    name = "rapl:powercap"
 
     def __init__(self, root: Path | str = "/sys") -> None:
         zones, self.copies = scan_zones(root)
         self.domains: tuple[Domain, ...] = tuple(zone.domain for zone in zones)
+        if not any(d.parent is None and d.in_total for d in self.domains):
+            raise MeterUnavailable(
+                f"powercap shows {', '.join(d.name for d in self.domains)} and no package; {REMEDY_ABSENT}"
+            )
         self.clock: Clock = MonotonicClock()
         self.nominal_update_period_s: Second | None = NOMINAL_UPDATE_PERIOD_S
         real = os.path.realpath(root) == "/sys" and all(is_real_sysfs(zone.counter_path) for zone in zones)

@@ -1,7 +1,17 @@
 import pytest
 
 from energybench.errors import EnergybenchError, MeterUnavailable, UsageError
-from energybench.meters import discover_meters, discovery, modelled, nvml, open_meter, pyrapl, rapl_powercap
+from energybench.meters import (
+    discover_meters,
+    discovery,
+    modelled,
+    nvml,
+    open_meter,
+    pyrapl,
+    rapl,
+    rapl_perf,
+    rapl_powercap,
+)
 from energybench.meters.base import MeterInfo
 from energybench.meters.modelled import ModelledMeter
 
@@ -38,6 +48,7 @@ def no_rapl(*_args, **_kw):
 
 def test_auto_fails_with_the_remedy_and_never_models(monkeypatch):
     monkeypatch.setattr(rapl_powercap, "RaplMeter", no_rapl)
+    monkeypatch.setattr(rapl_perf, "RaplPerfMeter", no_rapl)
     monkeypatch.setattr(modelled, "cpu_model_name", lambda: "AMD EPYC 9654 96-Core Processor")
     with pytest.raises(MeterUnavailable, match="modprobe"):
         open_meter("auto")
@@ -45,13 +56,17 @@ def test_auto_fails_with_the_remedy_and_never_models(monkeypatch):
 
 def test_auto_takes_what_covers_the_device(monkeypatch):
     made = []
-    monkeypatch.setattr(rapl_powercap, "RaplMeter", lambda: made.append("rapl"))
+    monkeypatch.setattr(rapl, "open_rapl", lambda: made.append("rapl"))
+    monkeypatch.setattr(rapl_perf, "RaplPerfMeter", lambda: made.append("perf"))
+    monkeypatch.setattr(rapl_powercap, "RaplMeter", lambda: made.append("powercap"))
     monkeypatch.setattr(nvml, "NvmlMeter", made.append)
     open_meter("auto")
     open_meter("auto", device="cuda")
     open_meter("auto", device="cuda:3")
     open_meter("nvml", device="cuda:1")
-    assert made == ["rapl", 0, 3, 1]
+    open_meter("rapl:perf")
+    open_meter("rapl:powercap")
+    assert made == ["rapl", 0, 3, 1, "perf", "powercap"]
 
 
 def test_specs_open_their_meters(scenario_file, monkeypatch):
@@ -70,15 +85,15 @@ def test_discovery_shows_every_meter_and_a_remedy_for_each_that_fails(monkeypatc
 
 
 def test_discovery_survives_meters_that_fail(monkeypatch):
-    for module in (rapl_powercap, nvml, pyrapl, modelled):
+    for module in (rapl_perf, rapl_powercap, nvml, pyrapl, modelled):
         monkeypatch.setattr(module, "discover", no_rapl)
     infos = discover_meters()
-    assert [i.available for i in infos] == [False] * 4
+    assert [i.available for i in infos] == [False] * 5
     assert {i.remedy for i in infos} == {"run `sudo modprobe intel_rapl_msr`"}
     assert {i.observed for i in infos} == {"no powercap here"}
     error = discovery.no_measuring_meter()
     assert isinstance(error, EnergybenchError)
-    assert "rapl: run `sudo modprobe intel_rapl_msr`" in str(error)
+    assert "rapl:perf: run `sudo modprobe intel_rapl_msr`" in str(error)
 
 
 def test_one_measuring_meter_is_enough(monkeypatch):

@@ -46,7 +46,7 @@ def test_a_block(rapl, powercap_tree):
     assert m.uncertainty_j > 0
     assert m.gain_uncertainty_j == pytest.approx(0.125)
     assert m.power_w == pytest.approx(2.5 / m.time_s)
-    assert (m.label, m.kind, m.meters) == ("forward", "simulated", ("rapl",))
+    assert (m.label, m.kind, m.meters) == ("forward", "simulated", ("rapl:powercap",))
     assert {n for n, d in m.to_dict()["domains"].items() if d["in_total"]} == {"package-0", "dram-0"}
 
 
@@ -206,7 +206,7 @@ def test_auto_sums_cpu_and_the_gpu_in_use(meters_here, rapl, powercap_tree, fake
         powercap_tree.add("intel-rapl:0", 2_000_000)
         library.boards[0]["energy_mj"] += 5_000
     assert m.energy_j == pytest.approx(7.0)
-    assert m.meters == ("rapl", "nvml:0")
+    assert m.meters == ("rapl:powercap", "nvml:0")
     assert set(m.domains) >= {"package-0", "gpu-0"}
     assert m.uncertainty_j == pytest.approx(sum((w.uncertainty_j or 0.0) ** 2 for w in m.windows) ** 0.5)
     with measure("one", device="cuda:0") as m:
