@@ -32,12 +32,17 @@ def run(program: str, **environment: str) -> str:
     return result.stdout
 
 
+def idle_cpu_s(program: str, **environment: str) -> float:
+    """The least of a few runs: on a busy machine one may be charged for what it did not do; spinning never is free."""
+    return min(float(run(program, **environment)) for _ in range(3))
+
+
 def test_idle_workers_sleep():
-    assert float(run(IDLE.format(before="", after=""))) < SPINNING_S
+    assert idle_cpu_s(IDLE.format(before="", after="")) < SPINNING_S
 
 
 def test_the_idle_test_sees_workers_that_spin():
-    assert float(run(IDLE.format(before="", after=""), OMP_WAIT_POLICY="ACTIVE")) > SPINNING_S
+    assert idle_cpu_s(IDLE.format(before="", after=""), OMP_WAIT_POLICY="ACTIVE") > SPINNING_S
 
 
 @pytest.mark.parametrize(
@@ -45,7 +50,7 @@ def test_the_idle_test_sees_workers_that_spin():
 )
 def test_released_workers_cannot_spin(before):
     program = IDLE.format(before=before, after="assert kernels.release_threads(); kernels.openmp_runtimes()")
-    assert float(run(program, OMP_WAIT_POLICY="ACTIVE")) < SPINNING_S
+    assert idle_cpu_s(program, OMP_WAIT_POLICY="ACTIVE") < SPINNING_S
 
 
 def test_kernels_run_again_after_their_workers_were_released():
