@@ -33,7 +33,7 @@ from energybench.cli import (
 from energybench.cli.wrapped import WRAPPING_COMMANDS, split_wrapped
 from energybench.errors import EnergybenchError
 
-#: The parser's own complaints. typer carries click within itself since 0.26 and no longer uses the package.
+#: The parser's own complaints. Newer typer carries click within itself, older uses the package.
 _USAGE_ERROR: Final[Any] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
 #: What a shell expects after Ctrl-C: 128 + SIGINT.
 EXIT_INTERRUPTED: Final = 130
