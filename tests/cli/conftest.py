@@ -10,28 +10,8 @@ import pytest
 
 from energybench.cli.main import run
 
-#: The virtual device of the design, all of its fixed keys.
-SCENARIO = """
-name = "example"
-[planted]
-mac_fp32_j = 1.1e-11
-other_flop_j = 6.0e-12
-byte_j = 9.0e-11
-launch_j = 2.0e-6
-static_power_w = 41.0
-[time]
-mac_rate = 2.0e12
-byte_rate = 1.0e11
-launch_s = 5.0e-6
-[sensor]
-update_period_s = 0.1
-averaging_window_s = 0.1
-resolution_j = 0.001
-gain = 1.0
-noise_rel = 0.01
-drift_rel_per_min = 0.0
-seed = 7
-"""
+#: The virtual device of the README, all of whose keys are the design's.
+SCENARIO = Path(__file__).resolve().parents[2] / "experiments/example_device.toml"
 
 
 @dataclass(frozen=True)
@@ -65,10 +45,8 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.fixture(scope="session")
-def scenario_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("scenario") / "planted.toml"
-    path.write_text(SCENARIO, encoding="utf-8")
-    return path
+def scenario_path() -> Path:
+    return SCENARIO
 
 
 @pytest.fixture(scope="session")
