@@ -12,21 +12,28 @@ import pytest
 from energybench.cli.main import run
 
 
-def test_planted_coefficients_lie_in_their_intervals(cli: Any, simulated_run: Path, scenario_path: Path) -> None:
+def test_planted_coefficients_lie_in_their_intervals(cli: Any, scenario_path: Path, tmp_path: Path) -> None:
+    """95 % intervals of five coefficients over four seeds: 19 hits of 20 are expected, 16 or fewer come once in 400."""
     planted = tomllib.loads(scenario_path.read_text(encoding="utf-8"))["planted"]
-    outcome = cli("fit", simulated_run, "--json")
-    assert outcome.code == 0, outcome.err
-    data = outcome.json
-    assert data["equation"] == "physical"
-    assert data["kind"] == "simulated"
-    for name, truth in planted.items():
-        parameter = data["params"][name]
-        assert parameter["low"] <= truth <= parameter["high"], (name, parameter, truth)
-        assert parameter["verdict"] in ("identified", "weak"), (name, parameter)
-        assert abs(parameter["value"] / truth - 1) < 0.15
-        assert parameter["unit"]
-        assert parameter["bse"] > 0
-    assert data["validation"]
+    hits = 0
+    for seed in range(4):
+        run_path = tmp_path / str(seed)
+        assert cli("calibrate", "--meter", f"simulated:{scenario_path}", "--out", run_path, "--seed", seed).code == 0
+        outcome = cli("fit", run_path, "--json")
+        assert outcome.code == 0, outcome.err
+        data = outcome.json
+        assert data["equation"] == "physical"
+        assert data["kind"] == "simulated"
+        assert data["validation"]
+        assert set(planted) == set(data["params"])
+        for name, truth in planted.items():
+            parameter = data["params"][name]
+            hits += parameter["low"] <= truth <= parameter["high"]
+            assert parameter["verdict"] in ("identified", "weak"), (name, parameter)
+            assert abs(parameter["value"] / truth - 1) < 0.25
+            assert parameter["unit"]
+            assert parameter["bse"] > 0
+    assert hits >= 17
 
 
 def test_no_dry_run_is_measured(cli: Any, simulated_run: Path) -> None:
