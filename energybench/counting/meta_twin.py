@@ -42,6 +42,8 @@ class _CopyTensorsAsTwins(TorchFunctionMode):
 
 def meta_twin(model: nn.Module) -> nn.Module:
     """The twin. Raises UsageError on lazy parameters, CountingError where the model cannot be copied."""
+    if isinstance(model, torch.jit.ScriptModule):  # its copy is made in C++ and knows no memo
+        return copy.deepcopy(model).to("meta")
     memo: dict[int, Any] = {}
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):

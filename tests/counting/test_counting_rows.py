@@ -53,6 +53,31 @@ def test_modules_and_directions():
     assert tree["inner"].macs == tree["inner.0"].macs
 
 
+def test_gradients_taken_inside_the_forward_pass():
+    class Force(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return torch.autograd.grad(self.layer(x).sum(), x, create_graph=True)[0]
+
+    counts = count_model(Force(), meta(2, 4).requires_grad_(), backward=True, strict=True)
+    rows = {(r.direction, r.operator): r for r in counts.rows}
+    assert rows["forward", "aten.addmm"].calls == 1
+    # dx = g·W inside forward, then the gradient of that product with respect to W; g itself needs none
+    assert rows["backward", "aten.mm"].calls == 2
+    assert ("forward", "aten.mm") not in rows
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_scripted_modules():
+    model = torch.jit.script(nn.Sequential(nn.Linear(4, 5), nn.ReLU()))
+    counts = count_model(model, meta(2, 4), backward=True, strict=True)
+    assert (counts.forward.macs, counts.backward.macs) == (40, 40)
+    assert not next(model.parameters()).is_meta
+
+
 def test_modules_of_a_model_without_parameters_in_the_graph():
     counts = count_model(nn.Sequential(nn.ReLU(), nn.Tanh()), meta(3), strict=True)
     assert [r.module for r in counts.rows] == ["0", "1"]
@@ -80,6 +105,20 @@ def test_broadcast_and_repeated_inputs_are_read_once():
     assert count_model(lambda a, b: a + b, x, meta(5).expand(6, 5), strict=True).total.loads == 30 + 5
     unfolded = count_model(lambda a: a.unfold(0, 3, 1) * 2, meta(8), strict=True)
     assert (unfolded.total.loads, unfolded.total.stores) == (8, 18)
+
+
+def test_expanded_view_with_gaps():
+    counts = count_model(lambda a: a[::2].expand(3, 4) * 2, meta(8), strict=True)
+    assert counts.total.loads == 4
+
+
+def test_equal_shapes_are_not_equal_calls():
+    """Calls are remembered by description: strides and the types of numbers belong to it."""
+    row, full = meta(4), meta(3, 4)
+    counts = count_model(lambda a, b: (a * 2, b.expand(3, 4) * 2), full, row, strict=True)
+    assert counts.total.loads == 12 + 4
+    numbers = count_model(lambda i: (i * 2, i * 2.0), torch.arange(4), strict=True)
+    assert numbers.total.store_bytes == 4 * 8 + 4 * 4
 
 
 def test_in_place_and_copies():
