@@ -126,7 +126,13 @@ def test_native_module_checks_what_it_is_given():
     assert native.cpu().conv2d(x, w, None, y, *good) is None
     read_only = y.copy()
     read_only.flags.writeable = False
-    for bad in (y[:, :, :1], np.ones((1, 3, 2, 2)), np.ones((1, 3, 2, 4), "float32")[..., ::2], read_only):
+    for bad in (
+        y[:, :, :1],
+        y[:, :2].copy(),
+        np.ones((1, 3, 2, 2)),
+        np.ones((1, 3, 2, 4), "float32")[..., ::2],
+        read_only,
+    ):
         with pytest.raises(ValueError, match=r"^y: "):
             native.cpu().conv2d(x, w, None, bad, *good)
     with pytest.raises(ValueError, match="must be positive"):
