@@ -42,8 +42,10 @@ class _CopyTensorsAsTwins(TorchFunctionMode):
 
 def meta_twin(model: nn.Module) -> nn.Module:
     """The twin. Raises UsageError on lazy parameters, CountingError where the model cannot be copied."""
-    if isinstance(model, torch.jit.ScriptModule):  # its copy is made in C++ and knows no memo
-        return copy.deepcopy(model).to("meta")
+    if any(isinstance(m, torch.jit.ScriptModule) for m in model.modules()):
+        raise CountingError(
+            "a TorchScript module cannot be taken to the meta device; count the module it was scripted from"
+        )
     memo: dict[int, Any] = {}
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):
