@@ -25,6 +25,8 @@ SPINNING_S = 0.01
 
 def run(program: str, **environment: str) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    # numpy's OpenBLAS has a pool of its own, whose workers spin for some 30 ms after numpy is imported
+    clean["OPENBLAS_NUM_THREADS"] = "1"
     result = subprocess.run(
         [sys.executable, "-c", program], env={**clean, **environment}, capture_output=True, text=True, check=False
     )
