@@ -87,7 +87,12 @@ def test_every_row_is_synced_before_append_returns(tmp_path: Path, monkeypatch: 
     path = tmp_path / "records.jsonl"
     real = os.fsync
     with JsonlWriter(path) as writer:
-        monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(path.stat().st_size), real(fd))[1])
+
+        def fsync(fd: int) -> None:
+            synced.append(path.stat().st_size)
+            real(fd)
+
+        monkeypatch.setattr(os, "fsync", fsync)
         writer.append({"i": 0})
     assert synced == [len('{"i":0}\n')]
 
