@@ -9,6 +9,7 @@ from typing import Final
 
 from energybench.errors import UsageError
 from energybench.meters.base import EnergyMeter
+from energybench.meters.power_check import compare_with_power
 from energybench.meters.ticks import wait_for_update
 from energybench.meters.window import Window, is_in_total
 from energybench.records.reading import MeterCharacteristics, Reading
@@ -45,7 +46,7 @@ def characterise(
     idle_segment_s: Second = IDLE_SEGMENT_S,
     timeout_s: Second = 2.0,
 ) -> MeterCharacteristics:
-    """Update period, resolution, read latency, idle power and its spread, found by polling. The device must be idle.
+    """Update period, resolution, latency, idle power and its spread, agreement with power. The device must be idle.
 
     Runs on the meter's own clock, so a virtual device is characterised in virtual time. A counter that moves at every
     poll has no period to find: what is returned is then the poll interval, its upper bound. The resolution is the
@@ -86,6 +87,7 @@ def characterise(
         if window.mean_power_w is not None:
             powers_w.append(window.mean_power_w)
         begin = end
+    check = compare_with_power(meter, timeout_s=timeout_s)
     return MeterCharacteristics(
         update_period_s=update_period_s,
         resolution_j=_resolution_j(meter, seen),
@@ -93,6 +95,7 @@ def characterise(
         read_latency_p99_s=statistics.quantiles(latencies_s, n=100, method="inclusive")[98],
         idle_power_w=statistics.fmean(powers_w) if powers_w else None,
         idle_power_stdev_w=statistics.stdev(powers_w) if len(powers_w) > 1 else None,
+        counter_integral_ratio=None if check is None else check.ratio,
     )
 
 

@@ -8,6 +8,7 @@ some calls and refuse others.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +17,10 @@ from typing import Any, Final
 from energybench.errors import EnergybenchError, MeterPermissionError, MeterUnavailable, UsageError
 from energybench.meters.base import MeterInfo
 from energybench.meters.clock import Clock, MonotonicClock
+from energybench.meters.nvml_power import PowerField, PowerScope, read_power_fields
 from energybench.records.reading import Domain, Reading
 from energybench.records.vocabulary import Kind
-from energybench.units import NJ_PER_MJ, Second, mj_to_nj, mw_to_w
+from energybench.units import NJ_PER_MJ, Second, Watt, mj_to_nj, mw_to_w
 
 #: Slowest period found on boards with the counter (GA100, GH100, GA10x, Ada: 100 ms; Volta 20 ms): Yang, Adamek,
 #: Armour 2023, arXiv 2312.02741. Characterising the device replaces it.
@@ -27,6 +29,12 @@ NOMINAL_UPDATE_PERIOD_S: Final[Second] = 0.1
 GAIN_REL: Final = 0.05
 #: A UUID that begins so belongs to a stand-in library, and its energy is never `measured`.
 FAKE_UUID_PREFIX: Final = "GPU-FAKE"
+
+#: Names of superchips, whose counter covers the whole module: CPU, GPU and memory (zeus pull request 172).
+_SUPERCHIP: Final = re.compile(r"\bG[HB][23]\d\d\b")
+# NVML_GPU_VIRTUALIZATION_MODE_VGPU and NVML_DEVICE_ARCH_VOLTA of nvml.h.
+_VIRTUAL_GPU: Final = 2
+_VOLTA: Final = 5
 
 # Return codes of nvml.h.
 _NOT_SUPPORTED: Final = 3
@@ -112,12 +120,38 @@ class NvmlMeter:
             self.name = f"nvml:{index}"
             self.clock: Clock = MonotonicClock()
             self.nominal_update_period_s: Second | None = NOMINAL_UPDATE_PERIOD_S
-            self._domain = f"gpu-{index}"
+            #: What the counter covers; energies of different scopes are never comparable.
+            self.scope: PowerScope = "module" if _SUPERCHIP.search(self.device_name) else "gpu"
+            self._domain = f"{self.scope}-{index}"
+            if self.scope == "module":
+                self.announcement = (
+                    f"the counter of {self.device_name} covers the whole module: CPU, GPU and their memory"
+                )
             self.domains: tuple[Domain, ...] = (Domain(name=self._domain, resolution_nj=NJ_PER_MJ, gain_rel=GAIN_REL),)
-            self.read()
+            self._first_read()
         except BaseException:
             self.close()
             raise
+
+    def _first_read(self) -> None:
+        """Whether the counter answers, and if not, why: NVML says the same of three different reasons."""
+        try:
+            self.read()
+        except MeterPermissionError:
+            raise
+        except MeterUnavailable as error:
+            library, index = self._library, self.index
+            if _try(library, "nvmlDeviceGetVirtualizationMode", self._handle) == _VIRTUAL_GPU:
+                raise MeterUnavailable(
+                    f"GPU {index} is a virtual GPU (vGPU) and has no energy counter; measure on its host, or pass the "
+                    "whole GPU through"
+                ) from None
+            architecture = _try(library, "nvmlDeviceGetArchitecture", self._handle)
+            if architecture is not None and architecture < _VOLTA:
+                raise MeterUnavailable(
+                    f"GPU {index} ({self.device_name}) is older than Volta and has no energy counter; use another GPU"
+                ) from None
+            raise error from None
 
     def read(self) -> Reading:
         """Poll the counter once. Raises MeterUnavailable when the GPU is lost or has no counter."""
@@ -131,6 +165,17 @@ class NvmlMeter:
             self._handle,
         )
         return Reading(time_ns, {self._domain: mj_to_nj(int(energy_mj))})
+
+    def read_power_fields(self) -> Mapping[PowerField, Watt]:
+        """The power fields that the board answers, by scope and by instant or average."""
+        if self._library is None:
+            raise MeterUnavailable("the NVML meter was closed; open it again")
+        return read_power_fields(self._library, self._handle)
+
+    def read_power_w(self) -> Watt | None:
+        """Power now, of what the counter covers; the running average where no instant is told, None without either."""
+        fields = self.read_power_fields()
+        return fields.get(PowerField(self.scope, "instant"), fields.get(PowerField(self.scope, "average")))
 
     def device_state(self) -> dict[str, Any]:
         """Clocks, temperature, power, throttle reasons and processes, as `read_device_state`."""

@@ -29,6 +29,8 @@ class SimulatedMeter:
         self.name = f"simulated:{device.name}"
         self.clock: Clock = device.clock
         self.nominal_update_period_s: Second | None = sensor.update_period_s
+        #: The maker's word that an update carries the energy of its whole period and of nothing before it.
+        self.integrates_whole_period = sensor.averaging_window_s == sensor.update_period_s
         self.domains: tuple[Domain, ...] = (
             Domain(name="device", resolution_nj=device.sensor.resolution_nj, gain_rel=abs(sensor.gain - 1)),
         )

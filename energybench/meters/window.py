@@ -171,9 +171,9 @@ class Window:
         *,
         kind: Kind = "replayed",
         poll_interval_s: Second | None = None,
-        update_noise_rel: float = 0.0,
+        update_noise_rel: float | None = None,
     ) -> Window:
-        """The window of a recorded counter pair. Raises as `from_readings`."""
+        """The window of a recorded counter pair; what is not given is as recorded. Raises as `from_readings`."""
         return cls.from_readings(
             recorded.begin,
             recorded.end,
@@ -181,8 +181,8 @@ class Window:
             kind=kind,
             update_period_s=recorded.update_period_s,
             aligned=recorded.aligned,
-            poll_interval_s=poll_interval_s,
-            update_noise_rel=update_noise_rel,
+            poll_interval_s=recorded.poll_interval_s if poll_interval_s is None else poll_interval_s,
+            update_noise_rel=(recorded.update_noise_rel or 0.0) if update_noise_rel is None else update_noise_rel,
         )
 
     @property

@@ -79,7 +79,13 @@ class MeterCharacteristics:
     read_latency_p99_s: Second | None
     idle_power_w: Watt | None
     idle_power_stdev_w: Watt | None
+    #: Energy by the counter over the integral of the power that the device reports; None where it reports no power.
+    counter_integral_ratio: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""
-        return asdict(self)
+        data = asdict(self)
+        if data["counter_integral_ratio"] is None:
+            # Added later: files are referred to by the hash of their content, so those without it must stay the same.
+            del data["counter_integral_ratio"]
+        return data

@@ -98,3 +98,18 @@ def test_waiting_for_an_update_ignores_domains_outside_the_total():
     assert update.reading.energy_nj["package-0"] == 1
     assert update.reading.time_ns == 10_000
     assert update.poll_interval_s == pytest.approx(1e-6)
+
+
+def test_characteristics_without_a_power_check_are_written_as_before_it_existed():
+    """Runs refer to them by a hash of their content."""
+    old = {
+        "update_period_s": 0.1,
+        "resolution_j": None,
+        "read_latency_p50_s": 1e-6,
+        "read_latency_p99_s": 2e-6,
+        "idle_power_w": 40.0,
+        "idle_power_stdev_w": None,
+    }
+    assert MeterCharacteristics(**old).to_dict() == old  # type: ignore[arg-type]
+    with_ratio = {**old, "counter_integral_ratio": 1.01}
+    assert MeterCharacteristics(**with_ratio).to_dict() == with_ratio  # type: ignore[arg-type]
