@@ -110,6 +110,6 @@ def test_characteristics_without_a_power_check_are_written_as_before_it_existed(
         "idle_power_w": 40.0,
         "idle_power_stdev_w": None,
     }
-    assert MeterCharacteristics(**old).to_dict() == old  # type: ignore[arg-type]
+    assert MeterCharacteristics(**old).to_dict() == old
     with_ratio = {**old, "counter_integral_ratio": 1.01}
-    assert MeterCharacteristics(**with_ratio).to_dict() == with_ratio  # type: ignore[arg-type]
+    assert MeterCharacteristics(**with_ratio).to_dict() == with_ratio

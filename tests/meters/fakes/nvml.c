@@ -68,7 +68,7 @@ static int failure_count, missing_count;
 
 typedef struct {
   int index;
-  int64_t tick;   /* last tick that was counted */
+  int64_t tick;    /* last tick that was counted */
   double energy_j; /* what the sensor has counted since the start */
   double last_w;   /* what it saw at the last tick */
 } board;
@@ -100,7 +100,7 @@ static double noise_of(int64_t tick) {
   return sum - 6;
 }
 
-static void advance(board *b) {
+static void advance(board* b) {
   double t = now_s();
   int64_t last = (int64_t)floor((t - scenario.tick_phase_s) / scenario.tick_s);
   for (int64_t tick = b->tick + 1; tick <= last; tick++) {
@@ -115,14 +115,17 @@ static void advance(board *b) {
   if (last > b->tick) b->tick = last;
 }
 
-static void set(const char *key, double value) {
-#define FIELD(name) \
-  if (!strcmp(key, #name)) { scenario.name = value; return; }
-  FIELD(gpus) FIELD(power_w) FIELD(load_w) FIELD(load_period_s) FIELD(load_duty) FIELD(tick_s) FIELD(tick_phase_s)
-  FIELD(window_s) FIELD(average_s) FIELD(gain) FIELD(power_gain) FIELD(noise) FIELD(seed) FIELD(resolution_mj)
-  FIELD(reset_after_s) FIELD(lost_after_s) FIELD(mig) FIELD(virtualization) FIELD(architecture) FIELD(throttle)
-  FIELD(fake_uuid) FIELD(module_w) FIELD(start_mj)
-  fprintf(stderr, "fake nvml: unknown key %s\n", key);
+static void set(const char* key, double value) {
+#define FIELD(name)          \
+  if (!strcmp(key, #name)) { \
+    scenario.name = value;   \
+    return;                  \
+  }
+  FIELD(gpus)
+  FIELD(power_w) FIELD(load_w) FIELD(load_period_s) FIELD(load_duty) FIELD(tick_s) FIELD(tick_phase_s) FIELD(window_s)
+      FIELD(average_s) FIELD(gain) FIELD(power_gain) FIELD(noise) FIELD(seed) FIELD(resolution_mj) FIELD(reset_after_s)
+          FIELD(lost_after_s) FIELD(mig) FIELD(virtualization) FIELD(architecture) FIELD(throttle) FIELD(fake_uuid)
+              FIELD(module_w) FIELD(start_mj) fprintf(stderr, "fake nvml: unknown key %s\n", key);
   abort();
 }
 
@@ -134,8 +137,8 @@ static void load_scenario(void) {
   scenario.start_mj = 1e6;
   strcpy(scenario.name, "Fake H100");
   failure_count = missing_count = 0;
-  const char *path = getenv("FAKE_NVML_SCENARIO");
-  FILE *file = path ? fopen(path, "r") : NULL;
+  const char* path = getenv("FAKE_NVML_SCENARIO");
+  FILE* file = path ? fopen(path, "r") : NULL;
   if (!file) {
     fprintf(stderr, "fake nvml: FAKE_NVML_SCENARIO names no file\n");
     abort();
@@ -161,17 +164,17 @@ static void load_scenario(void) {
 }
 
 /* The error that the scenario wants of this call, 0 for none. */
-static int failure(const char *call) {
+static int failure(const char* call) {
   for (int i = 0; i < failure_count; i++)
     if (!strcmp(failures[i].call, call)) return failures[i].code;
   if (scenario.lost_after_s > 0 && now_s() - start_s >= scenario.lost_after_s && strstr(call, "nvmlDevice"))
     return GPU_IS_LOST;
   return SUCCESS;
 }
-#define CHECK()                                \
-  do {                                         \
-    int failed = failure(__func__);            \
-    if (failed != SUCCESS) return failed;      \
+#define CHECK()                           \
+  do {                                    \
+    int failed = failure(__func__);       \
+    if (failed != SUCCESS) return failed; \
   } while (0)
 
 int nvmlInitWithFlags(unsigned flags) {
@@ -194,43 +197,47 @@ int nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
 
 int nvmlShutdown(void) { return SUCCESS; }
 
-const char *nvmlErrorString(int code) {
+const char* nvmlErrorString(int code) {
   switch (code) {
-    case NOT_SUPPORTED: return "Not Supported";
-    case NOT_FOUND: return "Not Found";
-    case GPU_IS_LOST: return "GPU is lost";
-    default: return "Fake error";
+    case NOT_SUPPORTED:
+      return "Not Supported";
+    case NOT_FOUND:
+      return "Not Found";
+    case GPU_IS_LOST:
+      return "GPU is lost";
+    default:
+      return "Fake error";
   }
 }
 
-int nvmlSystemGetDriverVersion(char *text, unsigned size) {
+int nvmlSystemGetDriverVersion(char* text, unsigned size) {
   CHECK();
   snprintf(text, size, "0.0-fake");
   return SUCCESS;
 }
 
-int nvmlDeviceGetCount_v2(unsigned *count) {
+int nvmlDeviceGetCount_v2(unsigned* count) {
   CHECK();
   *count = (unsigned)scenario.gpus;
   return SUCCESS;
 }
 
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, board **handle) {
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, board** handle) {
   CHECK();
   if (index >= (unsigned)scenario.gpus) return INVALID_ARGUMENT;
   *handle = &boards[index];
   return SUCCESS;
 }
 
-static void uuid_of(const board *b, char *text, unsigned size) {
+static void uuid_of(const board* b, char* text, unsigned size) {
   snprintf(text, size, "%s-%08d-0000-0000-0000-000000000000", scenario.fake_uuid ? "GPU-FAKE" : "GPU", b->index);
 }
 
-static void bus_id_of(const board *b, char *text, unsigned size) {
+static void bus_id_of(const board* b, char* text, unsigned size) {
   snprintf(text, size, "00000000:%02X:00.0", b->index + 1);
 }
 
-int nvmlDeviceGetHandleByUUID(const char *uuid, board **handle) {
+int nvmlDeviceGetHandleByUUID(const char* uuid, board** handle) {
   CHECK();
   char text[96];
   for (int i = 0; i < (int)scenario.gpus; i++) {
@@ -240,7 +247,7 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, board **handle) {
   return NOT_FOUND;
 }
 
-int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, board **handle) {
+int nvmlDeviceGetHandleByPciBusId_v2(const char* bus_id, board** handle) {
   CHECK();
   char text[32];
   for (int i = 0; i < (int)scenario.gpus; i++) {
@@ -250,20 +257,20 @@ int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, board **handle) {
   return NOT_FOUND;
 }
 
-int nvmlDeviceGetUUID(board *b, char *text, unsigned size) {
+int nvmlDeviceGetUUID(board* b, char* text, unsigned size) {
   CHECK();
   uuid_of(b, text, size);
   return SUCCESS;
 }
 
-int nvmlDeviceGetName(board *b, char *text, unsigned size) {
+int nvmlDeviceGetName(board* b, char* text, unsigned size) {
   (void)b;
   CHECK();
   snprintf(text, size, "%s", scenario.name);
   return SUCCESS;
 }
 
-int nvmlDeviceGetPciInfo_v3(board *b, pci_info *info) {
+int nvmlDeviceGetPciInfo_v3(board* b, pci_info* info) {
   CHECK();
   memset(info, 0, sizeof *info);
   info->bus = (unsigned)b->index + 1;
@@ -271,7 +278,7 @@ int nvmlDeviceGetPciInfo_v3(board *b, pci_info *info) {
   return SUCCESS;
 }
 
-int nvmlDeviceGetMigMode(board *b, unsigned *current, unsigned *pending) {
+int nvmlDeviceGetMigMode(board* b, unsigned* current, unsigned* pending) {
   (void)b;
   CHECK();
   if (scenario.mig < 0) return NOT_SUPPORTED;
@@ -279,21 +286,21 @@ int nvmlDeviceGetMigMode(board *b, unsigned *current, unsigned *pending) {
   return SUCCESS;
 }
 
-int nvmlDeviceGetVirtualizationMode(board *b, unsigned long long *mode) {
+int nvmlDeviceGetVirtualizationMode(board* b, unsigned long long* mode) {
   (void)b;
   CHECK();
   *mode = (unsigned long long)scenario.virtualization;
   return SUCCESS;
 }
 
-int nvmlDeviceGetArchitecture(board *b, unsigned *architecture) {
+int nvmlDeviceGetArchitecture(board* b, unsigned* architecture) {
   (void)b;
   CHECK();
   *architecture = (unsigned)scenario.architecture;
   return SUCCESS;
 }
 
-static unsigned long long energy_mj(board *b) {
+static unsigned long long energy_mj(board* b) {
   advance(b);
   double steps = floor(b->energy_j * 1e3 / scenario.resolution_mj);
   return (unsigned long long)(scenario.start_mj + steps * scenario.resolution_mj);
@@ -304,24 +311,24 @@ static double average_w(double duration_s) {
   return (true_energy_j(t) - true_energy_j(t - duration_s)) / duration_s;
 }
 
-int nvmlDeviceGetTotalEnergyConsumption(board *b, unsigned long long *energy) {
+int nvmlDeviceGetTotalEnergyConsumption(board* b, unsigned long long* energy) {
   CHECK();
   *energy = energy_mj(b);
   return SUCCESS;
 }
 
-int nvmlDeviceGetPowerUsage(board *b, unsigned *power_mw) {
+int nvmlDeviceGetPowerUsage(board* b, unsigned* power_mw) {
   (void)b;
   CHECK();
   *power_mw = (unsigned)(average_w(scenario.average_s) * scenario.power_gain * 1e3);
   return SUCCESS;
 }
 
-int nvmlDeviceGetFieldValues(board *b, int count, field_value *values) {
+int nvmlDeviceGetFieldValues(board* b, int count, field_value* values) {
   CHECK();
   advance(b);
   for (int i = 0; i < count; i++) {
-    field_value *v = &values[i];
+    field_value* v = &values[i];
     v->status = NOT_SUPPORTED;
     v->timestamp = (int64_t)(now_s() * 1e6);
     v->type = TYPE_UNSIGNED_INT;
@@ -344,49 +351,49 @@ int nvmlDeviceGetFieldValues(board *b, int count, field_value *values) {
   return SUCCESS;
 }
 
-int nvmlDeviceGetEnforcedPowerLimit(board *b, unsigned *limit_mw) {
+int nvmlDeviceGetEnforcedPowerLimit(board* b, unsigned* limit_mw) {
   (void)b;
   CHECK();
   *limit_mw = 700000;
   return SUCCESS;
 }
 
-int nvmlDeviceGetUtilizationRates(board *b, utilization *rates) {
+int nvmlDeviceGetUtilizationRates(board* b, utilization* rates) {
   (void)b;
   CHECK();
   rates->gpu = 25, rates->memory = 10;
   return SUCCESS;
 }
 
-int nvmlDeviceGetClockInfo(board *b, int kind, unsigned *mhz) {
+int nvmlDeviceGetClockInfo(board* b, int kind, unsigned* mhz) {
   (void)b;
   CHECK();
   *mhz = kind == 2 ? 2619 : 1755;
   return SUCCESS;
 }
 
-int nvmlDeviceGetMaxClockInfo(board *b, int kind, unsigned *mhz) {
+int nvmlDeviceGetMaxClockInfo(board* b, int kind, unsigned* mhz) {
   (void)b, (void)kind;
   CHECK();
   *mhz = 1980;
   return SUCCESS;
 }
 
-int nvmlDeviceGetTemperature(board *b, int sensor, unsigned *celsius) {
+int nvmlDeviceGetTemperature(board* b, int sensor, unsigned* celsius) {
   (void)b, (void)sensor;
   CHECK();
   *celsius = 51;
   return SUCCESS;
 }
 
-int nvmlDeviceGetCurrentClocksThrottleReasons(board *b, unsigned long long *reasons) {
+int nvmlDeviceGetCurrentClocksThrottleReasons(board* b, unsigned long long* reasons) {
   (void)b;
   CHECK();
   *reasons = (unsigned long long)scenario.throttle;
   return SUCCESS;
 }
 
-int nvmlDeviceGetComputeRunningProcesses_v3(board *b, unsigned *count, process_info *processes) {
+int nvmlDeviceGetComputeRunningProcesses_v3(board* b, unsigned* count, process_info* processes) {
   (void)b;
   CHECK();
   if (*count < 2 || !processes) return *count = 2, INSUFFICIENT_SIZE;
