@@ -225,13 +225,13 @@ def test_a_superchip_is_measured_as_a_module_and_says_so(run):
 
 def test_characterising_finds_the_scenario(run):
     found = run(
-        "power_w 250\ntick_s 0.005\nwindow_s 0.005\nresolution_mj 2\n",
+        "power_w 250\ntick_s 0.02\nwindow_s 0.02\nresolution_mj 2\n",
         """
 from energybench.meters import characterise
 meter = NvmlMeter(0, library=pynvml)
 print(json.dumps(characterise(meter, idle_segments=3, updates=9).to_dict()))
 """,
     )
-    assert found["update_period_s"] == pytest.approx(0.005, rel=0.2)
-    assert found["idle_power_w"] == pytest.approx(250, rel=0.1)
-    assert found["counter_integral_ratio"] == pytest.approx(1.0, abs=0.05)
+    assert found["update_period_s"] == pytest.approx(0.02, rel=0.2)
+    assert found["idle_power_w"] == pytest.approx(250, rel=0.15)
+    assert found["counter_integral_ratio"] == pytest.approx(1.0, abs=0.1)
