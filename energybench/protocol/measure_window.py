@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from energybench.meters.base import EnergyMeter
-from energybench.meters.ticks import wait_for_update
+from energybench.meters.ticks import Update, wait_for_update
 from energybench.meters.window import Window
 from energybench.records.reading import Reading
 from energybench.records.run_record import DomainValue
@@ -29,21 +29,34 @@ class Edges:
 
     `update_period_s`  the characterised period, 0 for a counter that moves continuously, None if unknown
     `align`            wait for a counter update at both edges
+    `whole_period`     each update is known to carry the energy of its whole period: an aligned edge is then as sharp
+                       as the polls around it. A sensor that averages over part of its period, or over several, leaves
+                       a part of the edge open however sharply it is read, and is charged with a whole period
+    `update_noise_rel` relative standard deviation of one counter update, None if unknown
     """
 
     update_period_s: Second | None
     align: bool
+    whole_period: bool = False
+    update_noise_rel: float | None = None
 
-    def read(self, meter: EnergyMeter) -> Reading:
-        """A reading; at a counter update where edges are aligned. Raises MeterUnavailable when none comes."""
+    def wait(self, meter: EnergyMeter) -> Update | None:
+        """The next counter update where edges are aligned, else None. Raises MeterUnavailable when none comes."""
         if not self.align or not self.update_period_s:
-            return meter.read()
+            return None
         poll_s = self.update_period_s / POLLS_PER_PERIOD
         return wait_for_update(
             meter,
             timeout_s=max(1.0, _LATE_PERIODS * self.update_period_s),
             poll_s=poll_s if poll_s >= _LEAST_POLL_S else 0.0,
-        ).reading
+        )
+
+    def read(self, meter: EnergyMeter) -> tuple[Reading, Second | None]:
+        """A reading at an edge, and the time between the polls around it where that bounds the age of the reading."""
+        update = self.wait(meter)
+        if update is None:
+            return meter.read(), None
+        return update.reading, update.poll_interval_s if self.whole_period else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +96,13 @@ def measure_window(
         MeterUnavailable: the counter does not move.
     """
     fence()
-    begin = edges.read(meter)
+    begin, begin_poll_s = edges.read(meter)
     meter.clock.sleep(lead_s)
     begin_ns = meter.clock.now_ns()
     work()
     fence()
     end_ns = meter.clock.now_ns()
-    end = edges.read(meter)
+    end, end_poll_s = edges.read(meter)
     recorded = WindowReadings(
         row_id=row_id,
         domains=meter.domains,
@@ -97,6 +110,8 @@ def measure_window(
         end=end,
         update_period_s=edges.update_period_s,
         aligned=edges.align,
+        poll_interval_s=None if begin_poll_s is None or end_poll_s is None else max(begin_poll_s, end_poll_s),
+        update_noise_rel=edges.update_noise_rel,
     )
     return MeasuredWindow(recorded, begin_ns, end_ns)
 

@@ -19,6 +19,7 @@ from energybench.meters.base import EnergyMeter
 from energybench.meters.characterise import characterise, nominal_update_period_s
 from energybench.meters.window import Window
 from energybench.protocol.call_time import call_time_s
+from energybench.protocol.edge_noise import counted_noise_rel
 from energybench.protocol.environment import capture_environment
 from energybench.protocol.executor import Executor, Prepared, is_out_of_memory
 from energybench.protocol.idle import IDLE_SUFFIX, idle_length_s, measure_idle, response_s
@@ -195,7 +196,12 @@ class _Runner:
         # A counter that its maker calls continuous has no ticks to align to (a modelled meter reads a clock).
         continuous = nominal_update_period_s(meter) == 0
         period_s = 0.0 if continuous else characteristics.update_period_s
-        self.edges = Edges(period_s, align=bool(period_s))
+        self.edges = Edges(
+            period_s,
+            align=bool(period_s),
+            whole_period=getattr(meter, "integrates_whole_period", False),
+            update_noise_rel=None if continuous else counted_noise_rel(characteristics),
+        )
         self.window_s = window_length_s(
             characteristics,
             target_rel_error=design.target_rel_error,
@@ -417,11 +423,11 @@ class _Runner:
         call_s = call_time_s(prepared, clock)
         warm_up = WarmUp()
         begin_ns = clock.now_ns()
-        begin = self.edges.read(self.meter)
+        begin, _ = self.edges.read(self.meter)
         while not warm_up.is_steady() and ns_to_s(clock.now_ns() - begin_ns) < limit_s:
             prepared.run(calls_for(slice_s, call_s))
             prepared.fence()
-            end = self.edges.read(self.meter)
+            end, _ = self.edges.read(self.meter)
             window = Window.from_readings(
                 begin,
                 end,

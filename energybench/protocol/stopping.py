@@ -16,14 +16,14 @@ _T_975: Final = (
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
     2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
-_NORMAL_975: Final = 1.960
+NORMAL_975: Final = 1.960
 
 
 def t_975(degrees_of_freedom: int) -> float:
     """The 97.5 % quantile of Student's t, for at least one degree of freedom; the normal value beyond 30."""
     if degrees_of_freedom < 1:
         raise UsageError("an interval needs two values; repeat the measurement")
-    return _T_975[degrees_of_freedom - 1] if degrees_of_freedom <= len(_T_975) else _NORMAL_975
+    return _T_975[degrees_of_freedom - 1] if degrees_of_freedom <= len(_T_975) else NORMAL_975
 
 
 class StoppingCriterion:

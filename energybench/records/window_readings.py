@@ -10,6 +10,10 @@ from energybench.errors import RecordError
 from energybench.records.reading import Domain, Reading
 from energybench.units import Second
 
+# Format history of a line of ``readings.jsonl``. A key that is absent has its default, so older lines stay readable.
+#   1   row_id domains begin end update_period_s aligned
+#   2   + poll_interval_s update_noise_rel, written where they are known
+
 
 @dataclass(frozen=True, slots=True)
 class WindowReadings:
@@ -17,6 +21,10 @@ class WindowReadings:
 
     `update_period_s` is the meter's characterised period, which the window's uncertainty depends on, and `aligned`
     says whether both edges were aligned to counter updates.
+
+    `poll_interval_s`   the longer of the two times between the polls around an aligned edge, where each update of the
+                        counter carries the energy of its whole period; None otherwise: the whole period is then charged
+    `update_noise_rel`  relative standard deviation of one counter update, None where it is not known
     """
 
     row_id: str
@@ -25,9 +33,12 @@ class WindowReadings:
     end: Reading
     update_period_s: Second | None = None
     aligned: bool = False
+    poll_interval_s: Second | None = None
+    update_noise_rel: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready mapping."""
+        """A JSON-ready mapping; what is not known beyond the first format is left out."""
+        optional = {"poll_interval_s": self.poll_interval_s, "update_noise_rel": self.update_noise_rel}
         return {
             "row_id": self.row_id,
             "domains": [d.to_dict() for d in self.domains],
@@ -35,6 +46,7 @@ class WindowReadings:
             "end": self.end.to_dict(),
             "update_period_s": self.update_period_s,
             "aligned": self.aligned,
+            **{name: value for name, value in optional.items() if value is not None},
         }
 
     @classmethod
@@ -48,6 +60,8 @@ class WindowReadings:
                 end=Reading.from_dict(data["end"]),
                 update_period_s=data["update_period_s"],
                 aligned=data["aligned"],
+                poll_interval_s=data.get("poll_interval_s"),
+                update_noise_rel=data.get("update_noise_rel"),
             )
         except (KeyError, TypeError) as error:
             raise RecordError(f"window readings are malformed ({error}); write them with to_dict") from error

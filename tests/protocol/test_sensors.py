@@ -59,3 +59,32 @@ def test_windows_are_unbiased_and_their_intervals_hold(
     assert abs(work.mean()) < most_bias
     assert abs(idle.mean()) < 0.004
     assert np.mean(np.abs(standard) < 1.96) >= 0.93
+
+
+@pytest.mark.parametrize("noise_rel", [0.0, 0.01, 0.03])
+def test_an_aligned_edge_of_a_whole_period_counter_is_charged_with_the_polls(
+    tmp_path, workload, scenario_path, noise_rel
+):
+    """Narrow and still true: over seeds of the sensor, each with its own estimate of the noise."""
+    standard: list[float] = []
+    for seed in range(5):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        scenario = scenario_path.read_text().replace("noise_rel = 0.01", f"noise_rel = {noise_rel}")
+        _, _, found = errors(scenario.replace("seed = 7", f"seed = {100 + seed}"), folder, workload)
+        standard += list(found)
+        for readings in RunDirectory(folder / "run").read_readings().values():
+            assert readings.poll_interval_s is not None
+            assert readings.poll_interval_s < 0.01 * 0.1
+        for record in RunDirectory(folder / "run").read_records():
+            # 50 updates of 1 %: 0.14 %; a whole period at both edges would be 0.9 %
+            assert record.energy_uncertainty_j / record.energy_j < 0.0005 + 2.5 * noise_rel / 50**0.5
+    assert np.mean(np.abs(standard) < 1.96) >= 0.93
+
+
+def test_a_sensor_that_does_not_see_its_whole_period_is_charged_with_one(tmp_path, workload, scenario_path):
+    scenario = scenario_path.read_text().replace("averaging_window_s = 0.1", "averaging_window_s = 0.025")
+    errors(scenario, tmp_path, workload)
+    run = RunDirectory(tmp_path / "run")
+    assert {r.poll_interval_s for r in run.read_readings().values()} == {None}
+    assert min(r.energy_uncertainty_j / r.energy_j for r in run.read_records()) > 0.005

@@ -80,3 +80,19 @@ def test_readings_round_trip_and_refuse_floats() -> None:
         Reading.from_dict({"time_ns": 1.5, "energy_nj": {}})
     with pytest.raises(RecordError, match="malformed"):
         WindowReadings.from_dict({})
+
+
+def test_readings_of_the_first_format_stay_readable() -> None:
+    first = {
+        "row_id": "w#0",
+        "domains": [Domain("a").to_dict()],
+        "begin": {"time_ns": 1, "energy_nj": {"a": 5}},
+        "end": {"time_ns": 9, "energy_nj": {"a": 7}},
+        "update_period_s": 0.1,
+        "aligned": True,
+    }
+    readings = WindowReadings.from_dict(first)
+    assert (readings.poll_interval_s, readings.update_noise_rel) == (None, None)
+    assert readings.to_dict() == first
+    second = {**first, "poll_interval_s": 0.001, "update_noise_rel": 0.02}
+    assert WindowReadings.from_dict(second).to_dict() == second
