@@ -31,7 +31,9 @@ def open_rapl(root: Path | str = "/sys") -> EnergyMeter:
     except MeterUnavailable:
         return perf
     shown = {domain.name for domain in perf.domains}
-    if all(zone.domain.name in shown for zone in zones if is_in_total(zone.domain)):
+    # Counters of perf_event begin at 0, so only powercap can tell whether two dies are one counter shown twice.
+    several_dies = any("-die-" in name for name in shown)
+    if not several_dies and all(zone.domain.name in shown for zone in zones if is_in_total(zone.domain)):
         return perf
     try:
         powercap = rapl_powercap.RaplMeter(root)

@@ -23,7 +23,7 @@ from energybench.meters.clock import Clock, MonotonicClock
 from energybench.meters.sysfs import is_real_sysfs
 from energybench.records.reading import Domain, Reading
 from energybench.records.vocabulary import Kind
-from energybench.units import NJ_PER_UJ, Second, Watt, uj_to_nj, uw_to_w
+from energybench.units import NJ_PER_J, NJ_PER_UJ, Nanojoule, Second, Watt, uj_to_nj, uw_to_w
 
 #: "approximately every 1 msec": Intel SDM vol. 3B, energy status MSRs. A statement of the maker, not a measurement.
 NOMINAL_UPDATE_PERIOD_S: Final[Second] = 1e-3
@@ -37,6 +37,12 @@ GAIN_REL: Final = 0.05
 #: Preferred first, where two interfaces show the same zone.
 _CONTROL_TYPES: Final = ("intel-rapl", "intel-rapl-tpmi", "intel-rapl-mmio")
 _ZONE: Final = re.compile(r"(intel-rapl(?:-tpmi|-mmio)?):(\d+)(?::(\d+))?")
+
+#: ``package-0-die-1``, ``core-0-die-1``: what the zone counts, its package, its die.
+_DIE: Final = re.compile(r"(\w+)-(\d+)-die-(\d+)")
+#: Counters of two dies that stand this close are one counter, shown twice. Independent ones, spread over a range of
+#: 65 kJ or more, come this close with a chance below 1 in 30,000; one counter read twice within 1 ms at 1000 W does.
+_MIRROR_NJ: Final[Nanojoule] = 1 * NJ_PER_J
 
 UDEV_RULE: Final = 'SUBSYSTEM=="powercap", ACTION=="add", RUN+="/bin/chmod a+r /sys%p/energy_uj"'
 REMEDY_PERMISSION: Final = (
@@ -122,10 +128,39 @@ class RaplMeter:
         try:
             for zone in zones:
                 self._files.append((zone.domain.name, _open(zone.counter_path)))
-            self.read()
+            self._drop_mirrors()
         except BaseException:
             self.close()
             raise
+
+    def _drop_mirrors(self) -> None:
+        """Read once where several dies of a package show one counter, as on AMD parts that mirror it per die."""
+        energies = [self.read().energy_nj for _ in range(3)]
+        mirrors: dict[str, str] = {}
+        first: dict[tuple[str, str], list[str]] = {}
+        for domain in self.domains:
+            match = _DIE.fullmatch(domain.name)
+            if match is None:
+                continue
+            seen = first.setdefault((match[1], match[2]), [])
+            for other in seen:
+                # Nearest of three: the process may be held up between two files. A counter at 0 says nothing.
+                apart_nj = min(abs(e[domain.name] - e[other]) for e in energies)
+                if apart_nj <= _MIRROR_NJ and energies[0][other] > 0:
+                    mirrors[domain.name] = other
+                    break
+            else:
+                seen.append(domain.name)
+        # A part of a die that is not read is not read either.
+        mirrors |= {d.name: str(d.parent) for d in self.domains if d.parent in mirrors and d.name not in mirrors}
+        if not mirrors:
+            return
+        self.copies += tuple(f"{name} is a mirror of {other} and is not read" for name, other in mirrors.items())
+        self.domains = tuple(d for d in self.domains if d.name not in mirrors)
+        for name, file in self._files:
+            if name in mirrors:
+                os.close(file)
+        self._files = [(name, file) for name, file in self._files if name not in mirrors]
 
     def read(self) -> Reading:
         """Poll every zone once. Raises MeterUnavailable, MeterPermissionError."""
