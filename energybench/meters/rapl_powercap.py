@@ -144,9 +144,9 @@ class RaplMeter:
                 continue
             seen = first.setdefault((match[1], match[2]), [])
             for other in seen:
-                # Nearest of three: the process may be held up between two files. A counter at 0 says nothing.
+                # Nearest of three: the process may be held up between two files. One near its start says nothing.
                 apart_nj = min(abs(e[domain.name] - e[other]) for e in energies)
-                if apart_nj <= _MIRROR_NJ and energies[0][other] > 0:
+                if apart_nj <= _MIRROR_NJ and energies[0][other] > 100 * _MIRROR_NJ:
                     mirrors[domain.name] = other
                     break
             else:
