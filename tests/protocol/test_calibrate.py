@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,12 @@ def test_runs_are_not_put_into_each_other(tmp_path, monkeypatch):
     first.mkdir(parents=True)
     assert default_out() != first
     assert first.parent == Path("runs")
+
+
+def test_every_written_record_fits_the_published_schema(quick_run):
+    import jsonschema
+
+    schema = json.loads((files("energybench.records") / "run_record.schema.json").read_text("utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    for line in quick_run.records_path.read_text().splitlines():
+        validator.validate(json.loads(line))
