@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from energybench.app.pooling import refuse_unlike
 from energybench.fitting import FitResult, fit_records
 from energybench.model.observations import Target
 from energybench.profiles import DeviceProfile
@@ -55,12 +56,15 @@ def fit_files(
 ) -> FitOutcome:
     """Load records, fit, make the profile, and write it to `out` when given.
 
-    Raises RecordError, FitError, ProfileError.
+    Raises RecordError (also where the runs differ in device, driver, clock policy, element types or meter kind),
+    FitError, ProfileError.
     """
     given = [Path(p) for p in paths]
     frame = load_records(*given)
+    environments = read_environments(given)
+    refuse_unlike(frame, environments)
     fit = fit_records(frame, equation=equation, target=target)
-    environment = _environment_of(frame, read_environments(given))
+    environment = _environment_of(frame, environments)
     device_name = environment.device_name if environment else str(frame["device"].iloc[0])
     profile = DeviceProfile.from_fit(
         fit,
