@@ -9,7 +9,7 @@ export ENERGYBENCH_WERROR ?= 1
 NATIVE := setup.py pyproject.toml constraints.txt $(shell find csrc -type f 2>/dev/null)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help quickstart test check format report-picture clean
+.PHONY: help quickstart test kill-test check format report-picture sanitize clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
 
@@ -33,6 +33,9 @@ quickstart: $(VENV)/.installed  ## set up, then the whole story on this machine:
 test: $(VENV)/.dev  ## set up, then every test that needs no hardware
 	$(BIN)/python -m pytest
 
+kill-test: $(VENV)/.dev  ## kill a calibration at 1,000 random moments; each must resume to the same table
+	$(BIN)/python tests/protocol/kill_many.py 1000
+
 check: $(VENV)/.dev  ## format, lint, types, layers, exported names
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -45,6 +48,17 @@ format: $(VENV)/.dev  ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' | sort | xargs $(BIN)/clang-format -i
+
+# A second build of the CPU kernels, with AddressSanitizer and UBSan, in build/sanitize; the package's own stays as it is.
+# Leaks are not looked for: Python itself keeps memory until it ends.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+sanitize: $(VENV)/.dev  ## the native kernels' tests under AddressSanitizer and UBSan
+	ENERGYBENCH_CUDA=off CXX="g++ $(SANITIZE)" ENERGYBENCH_CPU_FLAGS="-O1 -g -mavx2 -mfma $(SANITIZE)" $(BIN)/python setup.py --quiet \
+		build --build-lib build/sanitize/lib --build-temp build/sanitize/temp
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+		PYTHONPATH=build/sanitize/lib $(BIN)/python -P -c 'import energybench._cpu as c; assert "-fsanitize=address" in c.compile_flags, c.__file__'
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+		PYTHONPATH=build/sanitize/lib $(BIN)/python -P -m pytest -q tests/counts tests/parity --ignore tests/parity/test_cuda.py
 
 clean:           ## remove what was built, keep .venv and runs
 	rm -rf build *.egg-info energybench/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
