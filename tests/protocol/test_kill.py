@@ -49,8 +49,11 @@ class _Recipe:
 class Slow(SilentProgress):
     """Gives the killer time: the whole run is virtual and would be over in a blink."""
 
+    def __init__(self, pause_s: float = 0.005) -> None:
+        self.pause_s = pause_s
+
     def row_done(self, record, *, done, rows):
-        time.sleep(0.005)
+        time.sleep(self.pause_s)
 
 
 def run(scenario: str, out: str, *, resume: bool, progress: Progress | None = None) -> None:
@@ -77,11 +80,26 @@ def test_kill_and_resume(tmp_path: Path, scenario_path: Path, seed: int):
         time.sleep(0.001)
     victim.send_signal(signal.SIGKILL)
     assert victim.wait() == -signal.SIGKILL, "it ended before it was killed: give it more repeats"
-    before = RunDirectory(tmp_path / "run").read_records()
-    run(str(scenario_path), str(tmp_path / "run"), resume=True)
-    after = RunDirectory(tmp_path / "run").read_records()
-    assert 0 < len(before) < len(after)
+    assert resume_and_compare(scenario_path, tmp_path / "run") > 0
+
+
+def resume_and_compare(scenario: Path, out: Path) -> int:
+    """Go on with a killed run and check the final table; returns how many records the killed run had."""
+    directory = RunDirectory(out)
+    before = directory.read_records() if directory.records_path.exists() else []
+    run(str(scenario), str(out), resume=True)
+    after = directory.read_records()
+    assert len(before) < len(after)
     assert after[: len(before)] == before
     assert sorted(r.row_id for r in after) == sorted(f"w{i}#{n}" for i in range(3) for n in range(REPEATS))
     assert [r.order for r in after] == list(range(3 * REPEATS))
-    assert replay(tmp_path / "run").agrees
+    assert replay(out).agrees
+    return len(before)
+
+
+def test_a_slice_of_the_kill_test():
+    """``make kill-test`` has 1,000 of them."""
+    driver = str(Path(__file__).with_name("kill_many.py"))
+    done = subprocess.run([sys.executable, driver, "21"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("21 kills, all resumed to the same table")
