@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -12,10 +12,13 @@ from energybench.errors import FitError
 from energybench.fitting.active_power import needs_active_power
 from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
+from energybench.fitting.kernel_classes import choose_kernel_classes
 from energybench.fitting.least_squares import RelativeLeastSquares
+from energybench.fitting.repeat_scatter import scatter_beyond_windows
 from energybench.fitting.result import PIPELINE_CHECK, FitResult, Misfit
+from energybench.fitting.shrinkage import Shrinkage
 from energybench.fitting.time_fit import fit_time_law
-from energybench.fitting.validation import Sample, Validation, validate
+from energybench.fitting.validation import Sample, Validation, left_out_classes_rms, validate
 from energybench.fitting.verdict import VIF_LIMIT, Finding, judge
 from energybench.model.catalogue import equation_for, equation_of_columns
 from energybench.model.equation import Equation
@@ -40,7 +43,7 @@ def fit_records(
     *,
     target: Target = "gross",
     families: Sequence[str] | None = None,
-    by_kernel_class: bool = False,
+    by_kernel_class: bool | Literal["auto"] = "auto",
     active_power: bool | None = None,
     level: float = 0.95,
     validation: bool = True,
@@ -57,7 +60,8 @@ def fit_records(
         equation: a name, an `Equation`, or the count columns that get one coefficient each.
         target: `gross` energy, or `net` of idle power × duration.
         families: only rows of these families (idle rows stay); all by default.
-        by_kernel_class: `physical` with a MAC coefficient per kernel class.
+        by_kernel_class: `physical` with a MAC coefficient per kernel class; "auto" only where the records need it,
+            drawn towards the element type's mean, which prices work of unknown class (`choose_kernel_classes`).
         active_power: `physical` with power × time of calls that do work, beside static power; None keeps the term
             only where the records need it (`needs_active_power`).
         level: of the intervals.
@@ -77,8 +81,13 @@ def fit_records(
         raise FitError("every row is held out, and held-out rows never enter a fit; add rows of split 'fit'")
     rows = everything.take(~held)
     if equation == "physical" and active_power is None:
-        active_power = needs_active_power(rows, by_kernel_class=by_kernel_class)
-    chosen = _equation(equation, rows, by_kernel_class=by_kernel_class, active_power=bool(active_power))
+        active_power = needs_active_power(rows, by_kernel_class=by_kernel_class is True)
+    shrinkage: Shrinkage | None = None
+    chosen = _equation(equation, rows, by_kernel_class=by_kernel_class is True, active_power=bool(active_power))
+    if equation == "physical" and by_kernel_class == "auto":
+        split = choose_kernel_classes(rows, active_power=bool(active_power))
+        if split is not None:
+            chosen, shrinkage = split
     design = chosen.features(rows.table)
     if not design.kept.any():
         raise FitError(
@@ -89,19 +98,21 @@ def fit_records(
         raise FitError("only idle windows are left to fit; add rows with work")
     if (sample.rows.energy_j <= 0).any():
         raise FitError("a target energy is not positive; use target='gross'")
-    estimator = RelativeLeastSquares(nonneg=chosen.nonneg).fit(sample.X, sample.rows.energy_j)
+    estimator = RelativeLeastSquares(nonneg=chosen.nonneg, shrinkage=shrinkage).fit(sample.X, sample.rows.energy_j)
     fitted = estimator.predict(sample.X)
     root = np.sqrt(estimator.weights_)
     weighted = sample.X * root[:, None]
     names, clusters = np.unique(cluster_labels(sample.rows), return_inverse=True)
-    covariance = cluster_covariance(weighted, (sample.rows.energy_j - fitted) * root, clusters)
+    covariance = _covariance(weighted, (sample.rows.energy_j - fitted) * root, clusters, estimator)
+    if shrinkage is not None:
+        weighted = np.vstack([weighted, shrinkage.rows])
     inflation = vif(weighted)
     inference = _infer(chosen, sample, estimator, covariance, inflation, weighted, level)
     note = PIPELINE_CHECK if rows.kind == "modelled" else ""
     held_sample = _heldout_sample(chosen, everything.take(held))
     scored: Validation | None = None
     if validation:
-        scored = validate(sample, chosen.nonneg, fitted, heldout=held_sample, seed=seed, note=note)
+        scored = validate(sample, estimator, fitted, heldout=held_sample, seed=seed, note=note)
     work = sample.rows.take(~sample.rows.idle)
     return FitResult(
         equation=chosen,
@@ -117,7 +128,7 @@ def fit_records(
         rows=sample.rows,
         X=sample.X,
         fittedvalues=fitted,
-        spread_rel=_spread(scored, sample, fitted),
+        spread_rel=_spread(scored, sample, fitted, estimator),
         n_workloads=len(set(work.labels["workload"])),
         converged=estimator.converged_,
         misfit=_misfit(sample, fitted, clusters, names),
@@ -180,7 +191,7 @@ def _infer(
     from scipy.stats import t
 
     result = _Inference()
-    empty = ~(sample.X != 0).any(axis=0)
+    empty = ~estimator.carried(sample.X)
     free = _unbounded(sample, estimator) if estimator.at_bound_.any() else estimator.coef_
     for j, term in enumerate(equation.terms):
         known = bool(covariance.estimable[j])
@@ -215,7 +226,7 @@ def _infer(
 
 def _unbounded(sample: Sample, estimator: RelativeLeastSquares) -> FloatArray:
     """What the clamped coefficients would be without their bounds, at the final weights."""
-    free = RelativeLeastSquares(nonneg=False, relative=False)
+    free = RelativeLeastSquares(nonneg=False, relative=False, shrinkage=estimator.shrinkage)
     return free.fit(sample.X, sample.rows.energy_j, estimator.weights_).coef_
 
 
@@ -233,11 +244,32 @@ def _partners(weighted: FloatArray, j: int, names: Sequence[str]) -> tuple[str, 
     return tuple(names[i] for i, s in zip(present, share, strict=True) if abs(s) > 0.3)
 
 
-def _spread(scored: Validation | None, sample: Sample, fitted: FloatArray) -> float | None:
+def _covariance(
+    weighted: FloatArray, residuals: FloatArray, clusters: NDArray[np.intp], estimator: RelativeLeastSquares
+) -> ClusterCovariance:
+    """Clustered by workload; each kernel class about its mean is one more thing that varies by itself."""
+    if estimator.shrinkage is None:
+        return cluster_covariance(weighted, residuals, clusters)
+    rows = estimator.shrinkage.rows
+    return cluster_covariance(
+        np.vstack([weighted, rows]),
+        np.concatenate([residuals, -rows @ estimator.coef_]),
+        np.concatenate([clusters, int(clusters.max()) + 1 + np.arange(len(rows))]),
+    )
+
+
+def _spread(
+    scored: Validation | None, sample: Sample, fitted: FloatArray, estimator: RelativeLeastSquares
+) -> float | None:
     """Relative standard deviation of one window of an unseen workload about its prediction.
 
     From workloads left out where the fit was validated; else from residuals, corrected for the coefficients fitted.
+    Where kernel classes differ, from whole classes left out: a network runs kernels that no row had.
     """
+    if estimator.shrinkage is not None:
+        rms = left_out_classes_rms(sample, estimator)
+        if rms is not None:
+            return rms
     if scored is not None and scored.leave_one_out is not None and scored.leave_one_out.rms_rel is not None:
         return scored.leave_one_out.rms_rel
     work = ~sample.rows.idle
@@ -294,6 +326,14 @@ def _notes(
         notes.append(f"{note}: modelled energy is power × time, so a fit of it proves nothing about accuracy")
     elif rows.kind != "measured":
         notes.append(f"{rows.kind} energy, not measured")
+    if estimator.shrinkage is not None:
+        notes.append("kernel classes differ: MACs are priced by class, those of unknown class at their mean")
+    drift = scatter_beyond_windows(rows)
+    if drift is not None:
+        notes.append(
+            f"power drifts: repeats of a workload scatter {drift:.1f} times what their windows state "
+            "(temperature, other load or the meter itself); warm up longer or add repeats"
+        )
     notes += [f"{n} rows left out: {why}" for why, n in rows.left_out.items()]
     notes += [f"{n} rows left out: {why}" for why, n in dropped.items()]
     if n_held and held is None:

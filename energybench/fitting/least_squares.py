@@ -8,13 +8,16 @@ from the data would pull every coefficient down by about the squared noise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from energybench.errors import FitError
 from energybench.model.features import BoolArray, FloatArray
+
+if TYPE_CHECKING:
+    from energybench.fitting.shrinkage import Shrinkage
 
 #: A fitted value further than this factor from the observed one takes its weight from the bound instead, so that a row
 #: that the equation misses entirely cannot get unbounded weight.
@@ -29,6 +32,7 @@ class RelativeLeastSquares:
         relative: False for ordinary least squares on y (weights are then `sample_weight` alone).
         max_iter: rounds of reweighting.
         tol: relative change of the fitted values at which the rounds stop.
+        shrinkage: draws coefficients of kernel classes towards their mean; None for none.
 
     After `fit`: `coef_` (k,), `weights_` (n,) final weights, `at_bound_` (k,) coefficients clamped at 0,
     `n_iter_`, `converged_`.
@@ -47,11 +51,28 @@ class RelativeLeastSquares:
         relative: bool = True,
         max_iter: int = 100,
         tol: float = 1e-8,
+        shrinkage: Shrinkage | None = None,
     ) -> None:
         self.nonneg = nonneg
         self.relative = relative
         self.max_iter = max_iter
         self.tol = tol
+        self.shrinkage = shrinkage
+
+    def clone(self) -> RelativeLeastSquares:
+        """The same settings, not fitted."""
+        return RelativeLeastSquares(
+            nonneg=self.nonneg,
+            relative=self.relative,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            shrinkage=self.shrinkage,
+        )
+
+    def carried(self, X: FloatArray) -> BoolArray:
+        """Which coefficients rows X (n, k) say anything about, by themselves or through the shrinkage; (k,)."""
+        present = np.asarray((X != 0).any(axis=0), dtype=np.bool_)
+        return present if self.shrinkage is None else self.shrinkage.carried(present)
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit X (n, k), y (n,), optional weights (n,). Raises FitError on shapes or values that cannot be fitted."""
@@ -83,7 +104,7 @@ class RelativeLeastSquares:
         while True:
             self.weights_ = weight / mu**2
             self.n_iter_ += 1
-            coef = _solve(X, y, np.sqrt(self.weights_), nonneg)
+            coef = _solve(*self._augmented(X, y, np.sqrt(self.weights_)), nonneg)
             if not self.relative:
                 break
             updated = np.clip(X @ coef, y / WEIGHT_CLIP, y * WEIGHT_CLIP)
@@ -97,6 +118,16 @@ class RelativeLeastSquares:
         self.coef_ = coef
         self.at_bound_ = nonneg & (coef <= 0)
         return self
+
+    def _augmented(self, X: FloatArray, y: FloatArray, root: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        if self.shrinkage is None:
+            return X, y, root
+        rows = self.shrinkage.rows
+        return (
+            np.vstack([X, rows]),
+            np.concatenate([y, np.zeros(len(rows))]),
+            np.concatenate([root, np.ones(len(rows))]),
+        )
 
     def predict(self, X: ArrayLike) -> FloatArray:
         """Fitted values (n,)."""

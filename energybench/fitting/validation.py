@@ -120,11 +120,11 @@ class Sample:
         return [self.rows.row_label(i) for i in range(len(self))]
 
 
-def _predict(train: Sample, test: Sample, nonneg: Sequence[bool]) -> tuple[FloatArray, FloatArray]:
+def _predict(train: Sample, test: Sample, template: RelativeLeastSquares) -> tuple[FloatArray, FloatArray]:
     """Predictions of the equation (m,) and of the null models (m, null models), all from the training rows alone."""
-    estimator = RelativeLeastSquares(nonneg=nonneg).fit(train.X, train.rows.energy_j)
+    estimator = template.clone().fit(train.X, train.rows.energy_j)
     predicted = estimator.predict(test.X)
-    unseen = ~(train.X != 0).any(axis=0)
+    unseen = ~template.carried(train.X)
     predicted[(test.X[:, unseen] != 0).any(axis=1)] = np.nan
     return predicted, _null_predictions(train.rows, test.rows)
 
@@ -196,7 +196,7 @@ def _medians(errors: FloatArray, members: Mapping[str, NDArray[np.intp]]) -> dic
 
 
 def _leave_out(
-    name: str, unit: str, sample: Sample, groups: LabelArray, folds: Sequence[set[str]], nonneg: Sequence[bool]
+    name: str, unit: str, sample: Sample, groups: LabelArray, folds: Sequence[set[str]], template: RelativeLeastSquares
 ) -> SplitScore | None:
     """Refit without each fold's groups and score the rows in them; rows whose group is None always train."""
     scored = np.array([g is not None for g in groups], dtype=np.bool_) & ~sample.rows.idle
@@ -208,7 +208,7 @@ def _leave_out(
         train, test = sample.take(~inside), sample.take(inside)
         if len(train) == 0 or len(test) == 0 or not train.X.any() or bool(train.rows.idle.all()):
             continue
-        predicted, nulls = _predict(train, test, nonneg)
+        predicted, nulls = _predict(train, test, template)
         recorded = test.rows.energy_j
         errors[inside] = predicted / recorded - 1
         null_errors[inside] = nulls / recorded[:, None] - 1
@@ -226,13 +226,19 @@ def _folds(names: Sequence[str], most: int, rng: np.random.Generator) -> list[se
 
 
 def validate(
-    sample: Sample, nonneg: Sequence[bool], fitted_j: FloatArray, *, heldout: Sample | None, seed: int, note: str
+    sample: Sample,
+    template: RelativeLeastSquares,
+    fitted_j: FloatArray,
+    *,
+    heldout: Sample | None,
+    seed: int,
+    note: str,
 ) -> Validation:
     """All splits of the fitted rows, and the held-out rows beside them.
 
     Args:
         sample: the rows of the fit.
-        nonneg: one flag per coefficient.
+        template: the estimator, whose settings every refit has.
         fitted_j: fitted energies (n,), for the in-sample score.
         heldout: rows that are never fitted.
         seed: of the random split and of grouping many groups into folds.
@@ -247,32 +253,40 @@ def validate(
     most = MAX_FOLDS if len(sample) <= MANY_ROWS else MAX_FOLDS_MANY_ROWS
     leave_one: SplitScore | None = None
     if len(names) >= 2:
-        leave_one = _leave_out(f"leave-one-{unit}-out", unit, sample, groups, _folds(names, most, rng), nonneg)
-    families = {f: s for f in FAMILY_KERNEL_CLASSES if (s := _leave_family_out(f, sample, nonneg)) is not None}
+        leave_one = _leave_out(f"leave-one-{unit}-out", unit, sample, groups, _folds(names, most, rng), template)
+    families = {f: s for f in FAMILY_KERNEL_CLASSES if (s := _leave_family_out(f, sample, template)) is not None}
     random_split: SplitScore | None = None
     if int(work.sum()) >= 2 * RANDOM_FOLDS:
         part = np.array([f"fold {i}" for i in rng.permutation(len(sample)) % RANDOM_FOLDS], dtype=object)
-        random_split = _leave_out("random split", "row", sample, part, [{n} for n in sorted(set(part))], nonneg)
+        random_split = _leave_out("random split", "row", sample, part, [{n} for n in sorted(set(part))], template)
     held: SplitScore | None = None
     if heldout is not None and len(heldout):
-        held = _score_heldout(sample, heldout, nonneg)
+        held = _score_heldout(sample, heldout, template)
     in_sample = score((fitted_j / sample.rows.energy_j - 1)[work], sample.take(work).labels())
     return Validation(_headline(leave_one, note), leave_one, families, random_split, held, in_sample, note)
 
 
-def _leave_family_out(family: str, sample: Sample, nonneg: Sequence[bool]) -> SplitScore | None:
+def left_out_classes_rms(sample: Sample, template: RelativeLeastSquares) -> float | None:
+    """Root mean square of recorded / predicted − 1 with whole kernel classes left out, every class alike."""
+    classes = sample.rows.labels["kernel_class"]
+    names = sorted({str(c) for c in classes[~sample.rows.idle]})
+    split = _leave_out("leave-one-class-out", "kernel class", sample, classes, [{n} for n in names], template)
+    return None if split is None else split.rms_rel
+
+
+def _leave_family_out(family: str, sample: Sample, template: RelativeLeastSquares) -> SplitScore | None:
     families, classes = sample.rows.labels["family"], sample.rows.labels["kernel_class"]
     tested = (families == family) & ~sample.rows.idle
     dropped = tested | np.isin(classes, list(FAMILY_KERNEL_CLASSES[family]))
     train, test = sample.take(~dropped), sample.take(tested)
     if len(test) == 0 or len(train) == 0 or not train.X.any() or bool(train.rows.idle.all()):
         return None
-    predicted, nulls = _predict(train, test, nonneg)
+    predicted, nulls = _predict(train, test, template)
     return _score_predictions(f"leave-{family}-out", "family", test, test.rows.labels["family"], predicted, nulls)
 
 
-def _score_heldout(sample: Sample, heldout: Sample, nonneg: Sequence[bool]) -> SplitScore:
-    predicted, nulls = _predict(sample, heldout, nonneg)
+def _score_heldout(sample: Sample, heldout: Sample, template: RelativeLeastSquares) -> SplitScore:
+    predicted, nulls = _predict(sample, heldout, template)
     networks, workloads = heldout.rows.labels["network"], heldout.rows.labels["workload"]
     groups = np.array([w if n is None else n for n, w in zip(networks, workloads, strict=True)], dtype=object)
     unit = "network" if any(n is not None for n in networks) else "workload"

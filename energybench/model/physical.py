@@ -99,10 +99,29 @@ def mac_term(dtype: str, kernel_class: str | None = None) -> Term:
     )
 
 
+def _rest_term(dtype: str, classes: tuple[str, ...]) -> Term:
+    """MACs of an element type in kernels whose class has no coefficient of its own, or is not known."""
+    short = DTYPE_SHORT[dtype]
+    return Term(
+        f"mac_{short}_j",
+        "J/MAC",
+        f"one {dtype} multiply-accumulate in a kernel without a coefficient of its own: the mean over kernel classes",
+        rf"\varepsilon_{{{short}}} N_{{MAC,{short}}}",
+        _SOURCE + ", extended",
+        "compute",
+        lambda t: np.maximum(t.column(MAC_COLUMNS[dtype]) - sum(t.macs_of_class(dtype, k) for k in classes), 0.0),
+        (MAC_COLUMNS[dtype],),
+    )
+
+
 def physical_from_names(names: Iterable[str]) -> Equation:
     """`physical` with exactly these coefficients, in this order. Raises FitError on a name that is not its own."""
     names = tuple(names)
     terms: list[Term] = []
+    own: dict[str, tuple[str, ...]] = {}
+    for found in filter(None, map(_MAC_NAME.fullmatch, names)):
+        if found["kernel_class"] is not None:
+            own[found["dtype"]] = (*own.get(found["dtype"], ()), found["kernel_class"])
     for name in names:
         if (fixed := _FIXED.get(name) or _OPTIONAL.get(name)) is not None:
             terms.append(fixed)
@@ -113,7 +132,11 @@ def physical_from_names(names: Iterable[str]) -> Equation:
                 f"{name!r} is no coefficient of the physical equation; use mac_<dtype>_j, "
                 f"{', '.join([*_FIXED, *_OPTIONAL])}"
             )
-        terms.append(mac_term(_DTYPE_OF[match["dtype"]], match["kernel_class"]))
+        dtype, kernel_class = _DTYPE_OF[match["dtype"]], match["kernel_class"]
+        if kernel_class is None and match["dtype"] in own:
+            terms.append(_rest_term(dtype, own[match["dtype"]]))
+        else:
+            terms.append(mac_term(dtype, kernel_class))
     return Equation(
         "physical",
         tuple(terms),
@@ -124,9 +147,24 @@ def physical_from_names(names: Iterable[str]) -> Equation:
     )
 
 
-def physical_equation(table: FeatureTable, *, by_kernel_class: bool = False, active_power: bool = False) -> Equation:
-    """`physical` with a MAC term for each element type (and kernel class) that the table has."""
-    if by_kernel_class:
+def physical_equation(
+    table: FeatureTable, *, by_kernel_class: bool = False, class_mean: bool = False, active_power: bool = False
+) -> Equation:
+    """`physical` with a MAC term for each element type (and kernel class) that the table has.
+
+    With `class_mean` each element type also keeps its own term, for work whose class has none; the kernel classes are
+    then to be drawn towards it (`energybench.fitting.shrinkage`), for without it nothing else may tell it.
+    """
+    if class_mean:
+        macs = [
+            name
+            for d in table.dtypes
+            for name in (
+                mac_term(d).name,
+                *(mac_term(d, k).name for k in KERNEL_CLASSES if bool(table.macs_of_class(d, k).any())),
+            )
+        ]
+    elif by_kernel_class:
         macs = [
             mac_term(d, k).name for d in table.dtypes for k in KERNEL_CLASSES if bool(table.macs_of_class(d, k).any())
         ]

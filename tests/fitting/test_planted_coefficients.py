@@ -200,7 +200,7 @@ def test_kernel_classes_get_their_own_mac(make_frame) -> None:
     frame = make_frame(networks=False, noise_rel=0.001)
     conv = frame["kernel_class"] == "conv"
     frame.loc[conv, "energy_j"] += 2.0e-11 * frame.loc[conv, "macs"]
-    pooled, split = fit_records(frame), fit_records(frame, by_kernel_class=True)
+    pooled, split = (fit_records(frame, by_kernel_class=by_class) for by_class in (False, True))
     assert pooled.misfit.present
     assert not split.misfit.present
     assert split.params["mac_fp32_conv_j"] == pytest.approx(3.1e-11, rel=0.02)

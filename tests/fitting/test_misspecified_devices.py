@@ -1,0 +1,97 @@
+"""Virtual devices that are not the equation, through the whole protocol: each says so, and intervals still cover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from energybench.app.calibrate import calibrate
+from energybench.estimation import compare_records
+from energybench.fitting import fit_records
+from energybench.profiles import DeviceProfile
+from energybench.records.frame import load_records
+
+BASE = """name = "misspecified"
+[planted]
+mac_fp32_j = 1.1e-11
+other_flop_j = 6.0e-12
+byte_j = 9.0e-11
+launch_j = 2.0e-5
+static_power_w = 41.0
+[time]
+mac_rate = 2.0e12
+byte_rate = 1.0e11
+launch_s = 5.0e-6
+[sensor]
+update_period_s = 0.02
+averaging_window_s = 0.02
+resolution_j = 0.001
+gain = 1.0
+noise_rel = 0.005
+drift_rel_per_min = 0.0
+seed = {seed}
+"""
+SECTIONS = {
+    "none": "",
+    "hidden": "[hidden]\nvariant_sigma_energy = 0.15\nvariant_sigma_time = 0.1\n",
+    "tile": "[tile]\nm = 128\nn = 128\nk = 32\nsm_count = 4\n",
+    "cache": "[cache]\nl2_bytes = 4000000\nl2_byte_j = 1e-11\n",
+    "sm": "[sm]\nactive_w = 30.0\n",
+    "dvfs": "[dvfs]\npower_cap_w = 55.0\nv_of_f = [[0.3, 0.7], [1.0, 1.0]]\n",
+    "thermal": "[thermal]\nleak_w = 15.0\ntau_s = 5.0\n",
+}
+Case = tuple[Any, Any]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
+    folder: Path = tmp_path_factory.mktemp("misspecified")
+    known: dict[str, Case] = {}
+
+    def case(name: str) -> Case:
+        if name not in known:
+            scenario = folder / f"{name}.toml"
+            scenario.write_text(BASE.format(seed=3) + SECTIONS[name])
+            frame = load_records(calibrate(meter=f"simulated:{scenario}", out=folder / name, seed=3).path)
+            fit = fit_records(frame)
+            held = frame[frame["split"] == "heldout"]
+            known[name] = fit, compare_records(held, DeviceProfile.from_fit(fit, name=name))
+        return known[name]
+
+    return case
+
+
+def test_the_right_equation_raises_nothing(study: Callable[[str], Case]) -> None:
+    fit, _ = study("none")
+    assert not fit.misfit.present
+    assert set(fit.params) == {"mac_fp32_j", "other_flop_j", "byte_j", "launch_j", "static_power_w"}
+    assert not any("drifts" in note for note in fit.notes)
+    assert set(fit.verdicts.values()) == {"identified"}
+
+
+@pytest.mark.parametrize("name", ["hidden", "tile", "cache", "dvfs"])
+def test_work_that_counts_do_not_explain_is_a_misfit(study: Callable[[str], Case], name: str) -> None:
+    assert study(name)[0].misfit.present
+
+
+def test_power_of_working_units_gets_its_term(study: Callable[[str], Case]) -> None:
+    fit, _ = study("sm")
+    assert fit.params["active_power_w"] == pytest.approx(30.0, rel=0.05)
+    assert not fit.misfit.present
+
+
+def test_leakage_that_creeps_up_is_named_as_drift(study: Callable[[str], Case]) -> None:
+    fit, _ = study("thermal")
+    assert any("power drifts" in note for note in fit.notes)
+
+
+def test_intervals_still_cover(study: Callable[[str], Case]) -> None:
+    """90 % nominal; every section counts alike, the networks of all of them together."""
+    compared = [study(name)[1] for name in SECTIONS]
+    hits, total = sum(c.hits for c in compared), sum(c.with_interval for c in compared)
+    assert total == 8 * len(SECTIONS)
+    assert hits >= 0.85 * total
+    assert all(c.hits >= 0.5 * c.with_interval for c in compared)
