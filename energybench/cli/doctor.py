@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from energybench.cli.console import emit_json, say, table
 from energybench.cli.options import Device, JsonFlag, TdpW
-from energybench.errors import MeterUnavailable
+from energybench.errors import MeterUnavailable, UsageError
 from energybench.units import format_si
 
 
@@ -18,14 +19,40 @@ def doctor(
     ] = None,
     device: Device = "cpu",
     tdp_w: TdpW = None,
+    bench: Annotated[
+        bool, typer.Option("--bench", help="Check governor, turbo, SMT, load, power limit and huge pages instead.")
+    ] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="With --bench: set them, after writing --restore-file (as root).")
+    ] = False,
+    bench_restore: Annotated[
+        bool, typer.Option("--bench-restore", help="Put back what --bench --apply changed (as root).")
+    ] = False,
+    restore_file: Annotated[Path, typer.Option(help="Where --apply keeps the state before it.")] = Path(
+        "energybench-bench-restore.json"
+    ),
     json_output: JsonFlag = False,
 ) -> int:
     """Say for each meter what works, what is missing, and the exact command that would enable it.
 
-    Exit code 3 when nothing on this machine measures energy.
+    Exit code 3 when nothing on this machine measures energy. With --bench: whether the machine is set for measuring,
+    and the commands to set it and to set it back; nothing is changed without --apply.
 
-    Example: energybench doctor
+    Examples: energybench doctor; energybench doctor --bench
     """
+    if bench and bench_restore:
+        raise UsageError("--bench and --bench-restore exclude each other; give one of them")
+    if apply and not bench:
+        raise UsageError("--apply changes what --bench checks; give both")
+    if bench_restore:
+        from energybench.app.bench_check import restore
+
+        count = restore(restore_file)
+        say(f"{count} settings were put back.")
+        return 0
+    if bench:
+        _bench(apply, restore_file, json_output)
+        return 0
     if meter is not None:
         _characterise(meter, device, tdp_w, json_output)
         return 0
@@ -53,6 +80,34 @@ def doctor(
 
 
 _MARKS = {"ok": "ok", "limited": "!", "missing": "–"}
+
+
+def _bench(apply: bool, restore_file: Path, json_output: bool) -> None:
+    from energybench.app.bench_check import apply_fixes, examine_bench, to_json
+
+    settings = examine_bench()
+    changed = 0
+    if apply:
+        changed = apply_fixes(settings, restore_file)
+        settings = examine_bench()
+    if json_output:
+        emit_json({**to_json(settings), "changed": changed})
+        return
+    marks = {True: "ok", False: "!", None: "–"}
+    rows = [(marks[s.is_ok], s.name, s.observed, s.limit) for s in settings]
+    table("bench", ("", "setting", "observed", "should be"), rows)
+    for setting in settings:
+        if setting.command:
+            say(f"{setting.name}:")
+            say(f"  set      {setting.command}")
+            if setting.restore:
+                say(f"  restore  {setting.restore}")
+    if changed:
+        say(f"{changed} settings were changed; back: energybench doctor --bench-restore --restore-file {restore_file}")
+    elif not apply:
+        say("Nothing was changed.")
+    else:
+        say("There was nothing that --apply sets.")
 
 
 def _characterise(spec: str, device: str, tdp_w: float | None, json_output: bool) -> None:

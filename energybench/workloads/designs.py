@@ -13,6 +13,7 @@ from typing import Final
 
 from energybench.errors import UsageError
 from energybench.units import Second
+from energybench.workloads.awake import awake_workload
 from energybench.workloads.idle import idle_workload
 from energybench.workloads.native import (
     native_attention,
@@ -203,6 +204,8 @@ _GPU_DTYPES: Final = ("float32", "float16", "bfloat16")
 
 def _gpu_quick() -> list[Workload]:
     return [
+        awake_workload(10**6),
+        awake_workload(10**7),
         native_conv2d(8, 64, 56, 64, 3, padding=1),
         native_conv2d(16, 3, 112, 64, 7, stride=2, padding=3),
         native_conv2d(16, 128, 28, 128, 3, padding=1, groups=128),
