@@ -9,7 +9,7 @@ export ENERGYBENCH_WERROR ?= 1
 NATIVE := setup.py pyproject.toml constraints.txt $(shell find csrc -type f 2>/dev/null)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help quickstart test kill-test check format report-picture sanitize clean
+.PHONY: help quickstart test kill-test check format report-picture sanitize study-fit bench-fit clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
 
@@ -59,6 +59,12 @@ sanitize: $(VENV)/.dev  ## the native kernels' tests under AddressSanitizer and 
 		PYTHONPATH=build/sanitize/lib $(BIN)/python -P -c 'import energybench._cpu as c; assert "-fsanitize=address" in c.compile_flags, c.__file__'
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 		PYTHONPATH=build/sanitize/lib $(BIN)/python -P -m pytest -q tests/counts tests/parity --ignore tests/parity/test_cuda.py
+
+study-fit: $(VENV)/.dev  ## virtual devices that are not the equation: misfits, errors, coverage
+	$(BIN)/python benchmarks/study_fit.py
+
+bench-fit: $(VENV)/.dev  ## time the fit of 100,000 records and of 1,000 bootstrap replicates
+	$(BIN)/python benchmarks/fit.py
 
 clean:           ## remove what was built, keep .venv and runs
 	rm -rf build *.egg-info energybench/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

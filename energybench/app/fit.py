@@ -16,6 +16,7 @@ from energybench.profiles import DeviceProfile
 from energybench.records.environment import Environment
 from energybench.records.frame import load_records, records_files
 from energybench.records.run_directory import RunDirectory, write_json_atomic
+from energybench.records.window_readings import WindowReadings
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,27 @@ def _environment_of(frame: pd.DataFrame, environments: Mapping[str, Environment]
     return next((environments[h] for h in frame["environment_sha256"] if h in environments), None)
 
 
+def meter_gain_rel(paths: Sequence[Path]) -> float | None:
+    """Relative uncertainty of the meter's scale, from the domains behind the records; None where none is kept.
+
+    Gains of one sensor type err together, so the largest among the summed domains stands for their total. A domain's 0
+    is a gain that its meter does not state, not a perfect one.
+    """
+    gains = [
+        domain.gain_rel
+        for path in records_files(paths)
+        for readings in _readings(path)
+        for domain in readings.domains
+        if domain.parent is None and domain.in_total
+    ]
+    return max(gains, default=0.0) or None
+
+
+def _readings(path: Path) -> list[WindowReadings]:
+    run = RunDirectory(path.parent)
+    return list(run.read_readings().values()) if run.readings_path.exists() else []
+
+
 def fit_files(
     paths: Sequence[Path | str],
     *,
@@ -71,6 +93,7 @@ def fit_files(
         name=name or profile_name(device_name),
         environment=environment.to_dict() if environment else None,
         records=records_files(given),
+        meter_gain_rel=meter_gain_rel(given),
     )
     if out is not None:
         profile.save(out)

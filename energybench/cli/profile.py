@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -102,6 +103,35 @@ def list_(json_output: JsonFlag = False) -> None:
         return
     rows = [(e.name, e.device, e.equation, e.kind, e.created_utc, e.problem or e.path) for e in listed]
     table("", ("name", "device", "equation", "kind", "created", "where, or what is wrong"), rows)
+
+
+@group.command()
+def export(
+    profile: Name,
+    form: Annotated[
+        Literal["csv", "latex", "spdx"],
+        typer.Option("--format", help="Coefficient table, or an SPDX 3 energy statement."),
+    ] = "csv",
+    energy_j: Annotated[
+        float | None, typer.Option("--energy-j", help="Energy of one inference in joules, for --format spdx.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write here instead of printing.")] = None,
+) -> None:
+    """Write a profile for other tools: CSV, LaTeX, or SPDX 3 EnergyConsumption.
+
+    Example: energybench profile export h100.json --format latex
+    """
+    from energybench.errors import UsageError
+    from energybench.profiles import DeviceProfile, export_profile
+
+    text = export_profile(DeviceProfile.load(profile), form, inference_energy_j=energy_j)
+    if out is None:
+        print(text, end="")  # noqa: T201 a file's content, not a message
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror}); give a path in a folder that exists") from None
 
 
 def register(app: typer.Typer) -> None:

@@ -1,5 +1,6 @@
 """Coefficients from records, with what is known about how well they are known."""
 
+from energybench.fitting.bootstrap import bootstrap_coefficients, bootstrap_intervals
 from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
 from energybench.fitting.fit import fit_records
 from energybench.fitting.least_squares import RelativeLeastSquares
@@ -10,6 +11,8 @@ __all__ = [
     "ClusterCovariance",
     "FitResult",
     "RelativeLeastSquares",
+    "bootstrap_coefficients",
+    "bootstrap_intervals",
     "cluster_covariance",
     "fit_records",
     "fit_time_law",

@@ -137,6 +137,7 @@ def fit_records(
         null_models={name: model.fit(work.table, work.energy_j) for name, model in NULL_MODELS.items()},
         level=level,
         notes=_notes(chosen, rows, design.dropped, estimator, inflation, note, held_sample, int(held.sum())),
+        shrunken=shrinkage is not None,
     )
 
 

@@ -58,6 +58,7 @@ class FitResult:
     `resid`              recorded − fitted energy in joules, (n,); `resid_rel` the same over the recorded
     `misfit`             None where neither repeats nor window uncertainties say how well the rows were measured
     `notes`              what was left out and what to keep in mind
+    `shrunken`           coefficients of kernel classes were drawn towards their mean
     """
 
     equation: Equation
@@ -82,6 +83,7 @@ class FitResult:
     null_models: Mapping[str, float | None]
     level: float
     notes: tuple[str, ...] = field(default=())
+    shrunken: bool = False
 
     @property
     def kind(self) -> Kind:
