@@ -9,7 +9,7 @@ export ENERGYBENCH_WERROR ?= 1
 NATIVE := setup.py pyproject.toml constraints.txt $(shell find csrc -type f 2>/dev/null)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help quickstart test kill-test check format report-picture sanitize study-fit bench-fit clean
+.PHONY: help quickstart test kill-test check format report-picture sanitize study-fit bench-fit bench-meters clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
 
@@ -65,6 +65,11 @@ study-fit: $(VENV)/.dev  ## virtual devices that are not the equation: misfits, 
 
 bench-fit: $(VENV)/.dev  ## time the fit of 100,000 records and of 1,000 bootstrap replicates
 	$(BIN)/python benchmarks/fit.py
+
+# PEERS: a Python that has pyRAPL, zeus and codecarbon; the set-up here has pyRAPL alone.
+PEERS ?= $(BIN)/python
+bench-meters: $(VENV)/.dev  ## cost of one window beside other tools, on a fake tree in a private mount namespace
+	$(BIN)/python benchmarks/meters.py --peers $(PEERS)
 
 clean:           ## remove what was built, keep .venv and runs
 	rm -rf build *.egg-info energybench/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

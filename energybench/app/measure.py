@@ -196,7 +196,7 @@ class measure:  # noqa: N801 - used like a function, as the design names it
 
     def __enter__(self) -> Measurement:
         meters, notes = _meters(self._spec, self._device, self._tdp_w)
-        measurement = Measurement(self._label, meters[0].kind, tuple(m.name for m in meters), notes)
+        measurement = Measurement(self._label, meters[0].kind, tuple([m.name for m in meters]), notes)
         self._open.append(_OpenWindow(measurement, meters))
         return measurement
 
@@ -287,7 +287,7 @@ class _OpenWindow:
     def __init__(self, measurement: Measurement, meters: tuple[EnergyMeter, ...]) -> None:
         self._measurement = measurement
         self._meters = meters
-        self._keepers = tuple(_keep_alive(meter) for meter in meters)
+        self._keepers = [_keep_alive(meter) for meter in meters]
         for keeper in self._keepers:
             if keeper is not None:
                 keeper.enter()

@@ -188,6 +188,8 @@ class RaplMeter:
         still.
         """
         for name, file in self._files:
+            if os.fstat(file).st_nlink > 0:
+                continue
             path = self._paths[name]
             try:
                 same = os.path.samestat(os.fstat(file), os.stat(path))
