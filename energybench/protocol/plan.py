@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,8 +25,20 @@ class Row:
 
 
 def round_rows(workloads: Sequence[Workload], *, repeat: int, seed: int, first_order: int) -> Iterator[Row]:
-    """The rows of one round in random order: the same seed gives the same order, and every round its own."""
+    """The rows of one round in random order: the same seed gives the same order, and every round its own.
+
+    The rows of a split (fit, held out, idle) are spread over the round: each has its random place in its own share of
+    it. Wherever a budget ends the run, held-out and idle rows are among those taken, in proportion.
+    """
+    draw = random.Random(f"{seed}/{repeat}")
     shuffled = list(workloads)
-    random.Random(f"{seed}/{repeat}").shuffle(shuffled)
-    for i, workload in enumerate(shuffled):
+    draw.shuffle(shuffled)
+    size = Counter(w.split for w in shuffled)
+    taken: Counter[str] = Counter()
+    places: list[tuple[float, Workload]] = []
+    for workload in shuffled:
+        places.append(((taken[workload.split] + draw.random()) / size[workload.split], workload))
+        taken[workload.split] += 1
+    places.sort(key=lambda place: place[0])
+    for i, (_, workload) in enumerate(places):
         yield Row(workload, repeat, first_order + i)

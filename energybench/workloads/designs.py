@@ -134,8 +134,13 @@ def _cpu_quick() -> list[Workload]:
         layer_norm(512, 1024),
         max_pool(16, 64, 7),
         avg_pool(16, 64, 15),
+        # operators whose cost is their launch: several kinds, since launch_j is the mean over them
         stream_add(16),
+        stream_add(256),
+        stream_copy(16),
         stream_exp(16),
+        stream_gelu(16),
+        softmax(2, 8),
         matmul(8, 8, 8),
         conv_net(),
         separable_conv_net(),

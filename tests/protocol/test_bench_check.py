@@ -43,7 +43,8 @@ def test_every_setting_is_seen_with_the_way_there_and_back(roots):
     assert settings["governor"].command == (
         "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
     )
-    assert settings["turbo"].command.startswith("echo 1 | sudo tee") and "no_turbo" in settings["turbo"].command
+    assert settings["turbo"].command.startswith("echo 1 | sudo tee")
+    assert "no_turbo" in settings["turbo"].command
     assert settings["turbo"].restore.startswith("echo 0 ")
     assert settings["SMT"].restore.startswith("echo on ")
     assert settings["power limit intel-rapl:0"].observed == "95 W"
