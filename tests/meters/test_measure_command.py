@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from energybench.app import measure as measure_module
 from energybench.app.measure import close_meters, measure_command
 from energybench.errors import MeterUnavailable, UsageError
 from energybench.meters.rapl_powercap import RaplMeter
@@ -43,8 +44,9 @@ def test_a_program_ended_by_a_signal_is_told_as_a_shell_does(rapl, number):
     assert result.exit_code == 128 + number
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_signals_reach_the_program(rapl, number, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signals_reach_the_program(rapl, number, tmp_path, monkeypatch):
+    monkeypatch.setattr(measure_module, "_in_foreground", lambda: False)
     ready = tmp_path / "ready"
     code = (
         "import pathlib, signal, sys, time\n"
@@ -62,6 +64,29 @@ def test_signals_reach_the_program(rapl, number, tmp_path):
     threading.Thread(target=send, daemon=True).start()
     assert measure_command(python(code), rapl).exit_code == 17
     assert signal.getsignal(number) is before
+
+
+def test_a_ctrl_c_that_the_terminal_sent_to_both_is_not_sent_twice(rapl, tmp_path, monkeypatch):
+    """In the foreground of a terminal: this process survives it, keeps its measurement, and passes nothing on."""
+    monkeypatch.setattr(measure_module, "_in_foreground", lambda: True)
+    ready, seen = tmp_path / "ready", tmp_path / "seen"
+    code = (
+        "import pathlib, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: sys.exit(17))\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        f"while not pathlib.Path({str(seen)!r}).exists(): time.sleep(0.01)\n"
+        "time.sleep(0.1)\n"
+        "sys.exit(5)"
+    )
+
+    def send():
+        while not ready.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        seen.touch()
+
+    threading.Thread(target=send, daemon=True).start()
+    assert measure_command(python(code), rapl).exit_code == 5
 
 
 def test_the_energy_is_that_of_the_programs_time(rapl, powercap_tree):
