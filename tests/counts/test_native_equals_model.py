@@ -1,0 +1,67 @@
+"""What a native kernel counts is what its torch twin counts, on any shape: coefficients fitted on one fit the other."""
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import energybench as eb
+
+SHARED = ("macs", "nominal_macs", "other_flops", "load_bytes", "store_bytes")
+some = settings(max_examples=40, deadline=None)
+
+
+def shared(counts):
+    return {name: getattr(counts, name) for name in SHARED}
+
+
+def assert_equal_counts(kernel, arrays, twin, inputs, **options):
+    native = eb.kernels.count(kernel, *arrays, **options)
+    model = eb.count(twin, *inputs, strict=True).total
+    assert shared(native) == shared(model)
+    assert native.macs > 0 or native.nominal_macs > 0
+
+
+@some
+@given(data=st.data(), dtype=st.sampled_from([torch.float32, torch.float64]))
+def test_conv2d(data, dtype):
+    groups, per_in, per_out, batch = (data.draw(st.integers(1, 3)) for _ in range(4))
+    side, pair = st.integers(1, 6), st.tuples(st.integers(1, 3), st.integers(1, 3))
+    height, width, kh, kw = (data.draw(side) for _ in range(4))
+    padding = data.draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
+    options = {"stride": data.draw(pair), "padding": padding, "dilation": data.draw(pair), "groups": groups}
+    assume(height + 2 * padding[0] > options["dilation"][0] * (kh - 1))
+    assume(width + 2 * padding[1] > options["dilation"][1] * (kw - 1))
+    module = torch.nn.Conv2d(
+        groups * per_in, groups * per_out, (kh, kw), bias=data.draw(st.booleans()), dtype=dtype, **options
+    ).requires_grad_(False)
+    x = torch.zeros(batch, groups * per_in, height, width, dtype=dtype)
+    assert_equal_counts("conv2d", (x, module.weight, module.bias), module, (x,), **options)
+
+
+@some
+@given(sizes=st.tuples(*[st.integers(1, 6)] * 4), bias=st.booleans(), dtype=st.sampled_from(["float32", "float64"]))
+def test_gru(sizes, bias, dtype):
+    steps, batch, inputs, hidden = sizes
+    kind = getattr(torch, dtype)
+    module = torch.nn.GRU(inputs, hidden, bias=bias, dtype=kind).requires_grad_(False)
+    x, h0 = torch.zeros(steps, batch, inputs, dtype=kind), torch.zeros(batch, hidden, dtype=kind)
+    assert_equal_counts("gru", (x, h0, *module.parameters()), module, (x, h0.unsqueeze(0)))
+
+
+@some
+@given(sizes=st.tuples(*[st.integers(1, 6)] * 5), causal=st.booleans())
+def test_attention(sizes, causal):
+    batch, heads, queries, keys, d = sizes
+    q, k, v = (torch.zeros(batch, heads, n, d) for n in (queries, keys, keys))
+
+    def twin(q, k, v):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+
+    assert_equal_counts("attention", (q, k, v), twin, (q, k, v), causal=causal)
+
+
+@pytest.mark.parametrize("kernel", ["conv2d", "gru", "attention"])
+def test_every_kernel_has_a_twin(kernel):
+    assert kernel in {spec.operator for spec in eb.kernels.list_kernels()}
