@@ -1,0 +1,1 @@
+"""Benchmarks and comparisons; run from the repository root, never imported by the package."""
