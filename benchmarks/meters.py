@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -46,17 +47,15 @@ def window_of(tool: str) -> tuple[Callable[[], object], Callable[[], object], Ca
         measurement = pyRAPL.Measurement("window")
         return measurement.begin, measurement.end, lambda: None
     if tool == "zeus":
-        from zeus.monitor import ZeusMonitor
-
-        monitor = ZeusMonitor(gpu_indices=[])
+        # Not installed where this file is type-checked.
+        monitor = importlib.import_module("zeus.monitor").ZeusMonitor(gpu_indices=[])
         return (
             lambda: monitor.begin_window("window", sync_execution=False),
             lambda: monitor.end_window("window", sync_execution=False),
             lambda: None,
         )
-    from codecarbon import OfflineEmissionsTracker
-
-    tracker = OfflineEmissionsTracker(country_iso_code="FRA", save_to_file=False, log_level="critical")
+    codecarbon = importlib.import_module("codecarbon")
+    tracker = codecarbon.OfflineEmissionsTracker(country_iso_code="FRA", save_to_file=False, log_level="critical")
     return lambda: tracker.start_task("window"), lambda: tracker.stop_task("window"), tracker.stop
 
 
