@@ -18,6 +18,8 @@ def cluster_labels(rows: Observations) -> NDArray[np.str_]:
     Idle windows have no work whose misfit they could share; one cluster of them all would leave static power without
     degrees of freedom.
     """
-    workloads = rows.labels["workload"].astype(str)
-    windows = [f"{w}, window {rows.labels['run_id'][i]}/{rows.labels['row_id'][i]}" for i, w in enumerate(workloads)]
-    return np.where(rows.idle, np.array(windows, dtype=str), workloads.astype(str))
+    labels = np.array(rows.labels["workload"], dtype=object)
+    run, row = rows.labels["run_id"], rows.labels["row_id"]
+    for i in np.flatnonzero(rows.idle):
+        labels[i] = f"{labels[i]}, window {run[i]}/{row[i]}"
+    return labels.astype(str)
