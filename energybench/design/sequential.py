@@ -1,0 +1,56 @@
+"""The next batch of runs, given what is known so far: D-optimal under the coefficients that were fitted last."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energybench.design.d_optimal import d_optimal_rows
+from energybench.errors import UsageError
+
+
+def relative_rows(features: NDArray[np.float64], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of the relative fit in units of its coefficients: share of each term in the expected energy of a row.
+
+    features is (m, k), coefficients (k,) ≥ 0, as fitted last; the result (m, k) has rows that sum to 1. A coefficient
+    of 0 (not seen yet, or held at its bound) is given the smallest share that would make it a thousandth of some row:
+    a column of zeros could never be chosen for.
+
+    Raises UsageError where shapes do not fit or a row has no expected energy.
+    """
+    X, b = np.asarray(features, dtype=np.float64), np.asarray(coefficients, dtype=np.float64)
+    if X.ndim != 2 or b.shape != (X.shape[1],) or bool(np.any(b < 0)):
+        raise UsageError("features must be (m, k) and coefficients k numbers, 0 or more; use one equation for both")
+    energy = X @ b
+    if not bool(np.all(energy > 0)):
+        raise UsageError("a candidate has no expected energy; leave it out or give its time")
+    b = b.copy()
+    for j in np.flatnonzero(b == 0):
+        most = float(np.max(X[:, j] / energy))
+        b[j] = 1e-3 / most if most > 0 else 0.0
+    shares: NDArray[np.float64] = X * b / (X @ b)[:, None]
+    return shares
+
+
+def next_batch(
+    candidates: NDArray[np.float64],
+    coefficients: NDArray[np.float64],
+    n_rows: int,
+    *,
+    run_so_far: NDArray[np.int64] | None = None,
+    cost: NDArray[np.float64] | None = None,
+) -> list[int]:
+    """Indices of the `n_rows` candidates to run next; an index comes again where a repeat helps most.
+
+    Args:
+        candidates: (m, k) features of one call of each candidate.
+        coefficients: (k,) fitted last.
+        n_rows: how many windows to choose.
+        run_so_far: indices of the windows taken, with repeats.
+        cost: (m,) seconds of a window of each.
+
+    Raises UsageError as `relative_rows` and `d_optimal_rows`.
+    """
+    rows = relative_rows(candidates, coefficients)
+    taken = None if run_so_far is None or len(run_so_far) == 0 else rows[np.asarray(run_so_far)]
+    return d_optimal_rows(rows, n_rows, existing=taken, cost=cost)
