@@ -88,5 +88,19 @@ conformance: .venv-peers/.installed  ## energybench and other counters against e
 bench-count: $(VENV)/.dev  ## time and memory of a count: docs/bench-count.md
 	$(BIN)/python -m benchmarks.count_speed
 
+# The peers live in an environment of their own, which sees the packages of .venv: the same torch for all.
+.venv-peers/.installed: constraints-peers.txt | $(VENV)/.dev
+	$(BIN)/python -m venv .venv-peers
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(" + repr(sysconfig.get_paths()["purelib"]) + ")")' \
+		> "$$(.venv-peers/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/packages_of_dev.pth"
+	.venv-peers/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --requirement constraints-peers.txt
+	@touch $@
+
+conformance: .venv-peers/.installed  ## energybench and other counters against exact MACs: docs/conformance.md
+	.venv-peers/bin/python -m benchmarks.conformance
+
+bench-count: $(VENV)/.dev  ## time and memory of a count: docs/bench-count.md
+	$(BIN)/python -m benchmarks.count_speed
+
 clean:           ## remove what was built, keep .venv and runs
 	rm -rf build *.egg-info energybench/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

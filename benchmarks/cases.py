@@ -2,8 +2,8 @@
 
 Nominal MACs are what counters print: padding taps and masked pairs included, no bias, no elementwise work. Executed
 MACs leave both out. The backward pass holds what autograd runs in `eval()` with inputs that need no gradient: each
-product gives one gradient for each operand that needs one. Fused attention needs 5 products in its backward pass (scores
-again), attention that kept its probabilities 4; `backward_math` says the latter where the two differ.
+product gives one gradient for each operand that needs one. Fused attention needs 5 products in its backward pass (the
+scores again), attention that kept its probabilities 4; `backward_math` says the latter where the two differ.
 
 Letters: convolutions N C H K, recurrent layers T B I H, attention B S D.
 """
