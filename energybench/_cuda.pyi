@@ -25,3 +25,36 @@ def attention(
     stream: int,
     counting: bool,
 ) -> _Counts | None: ...
+def linear(
+    dtype: str, sizes: Sequence[int], addresses: Sequence[int], device: int, stream: int, counting: bool
+) -> _Counts | None: ...
+def softmax(
+    dtype: str, sizes: Sequence[int], addresses: Sequence[int], device: int, stream: int, counting: bool
+) -> _Counts | None: ...
+def relu(
+    dtype: str, sizes: Sequence[int], addresses: Sequence[int], device: int, stream: int, counting: bool
+) -> _Counts | None: ...
+def sigmoid(
+    dtype: str, sizes: Sequence[int], addresses: Sequence[int], device: int, stream: int, counting: bool
+) -> _Counts | None: ...
+def tanh(
+    dtype: str, sizes: Sequence[int], addresses: Sequence[int], device: int, stream: int, counting: bool
+) -> _Counts | None: ...
+def gelu(
+    dtype: str, sizes: Sequence[int], addresses: Sequence[int], device: int, stream: int, counting: bool
+) -> _Counts | None: ...
+def max_pool2d(
+    dtype: str, sizes: Sequence[int], addresses: Sequence[int], device: int, stream: int, counting: bool
+) -> _Counts | None: ...
+def avg_pool2d(
+    dtype: str, sizes: Sequence[int], addresses: Sequence[int], device: int, stream: int, counting: bool
+) -> _Counts | None: ...
+def layer_norm(
+    dtype: str,
+    sizes: Sequence[int],
+    addresses: Sequence[int],
+    epsilon: float,
+    device: int,
+    stream: int,
+    counting: bool,
+) -> _Counts | None: ...

@@ -128,6 +128,76 @@ py::object attention(const py::array& q, const py::array& k, const py::array& v,
   });
 }
 
+// Columns that the simd rung packs: the multiples of one register's lanes.
+Index packed_columns(EbDtype dtype, Index columns) {
+  const Index lanes = dtype == EB_DTYPE_float32 ? 8 : 4;
+  return columns / lanes * lanes;
+}
+
+py::object linear(const py::array& x, const py::array& w, const py::object& bias, const py::array& y,
+                  const py::object& packed, int threads, bool counting) {
+  require(x.ndim() == 2 && w.ndim() == 2, "x and w must have two dimensions");
+  const eb::LinearShape s{x.shape(0), x.shape(1), w.shape(0), !bias.is_none()};
+  const EbDtype dtype = dtype_of(x);
+  const EbLinearArrays arrays{input(x, "x", dtype, {s.M, s.K}), input(w, "w", dtype, {s.N, s.K}),
+                              input(bias, "bias", dtype, {s.N}), output(y, "y", dtype, {s.M, s.N}),
+                              output(packed, "packed", dtype, {packed_columns(dtype, s.N) * s.K})};
+  return run(threads, counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cpu_linear(dtype, &s, &arrays, threads, counts, error);
+  });
+}
+
+py::object softmax(const py::array& x, const py::array& y, int threads, bool counting) {
+  require(x.ndim() == 2, "x must have two dimensions");
+  const eb::RowShape s{x.shape(0), x.shape(1), 0, 0};
+  const EbDtype dtype = dtype_of(x);
+  const EbRowArrays arrays{input(x, "x", dtype, {s.rows, s.n}), nullptr, nullptr, output(y, "y", dtype, {s.rows, s.n})};
+  return run(threads, counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cpu_softmax(dtype, &s, &arrays, threads, counts, error);
+  });
+}
+
+py::object layer_norm(const py::array& x, const py::object& weight, const py::object& bias, const py::array& y,
+                      double epsilon, int threads, bool counting) {
+  require(x.ndim() == 2, "x must have two dimensions");
+  const eb::RowShape s{x.shape(0), x.shape(1), !weight.is_none(), !bias.is_none()};
+  const EbDtype dtype = dtype_of(x);
+  const EbRowArrays arrays{input(x, "x", dtype, {s.rows, s.n}), input(weight, "weight", dtype, {s.n}),
+                           input(bias, "bias", dtype, {s.n}), output(y, "y", dtype, {s.rows, s.n})};
+  return run(threads, counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cpu_layer_norm(dtype, &s, &arrays, epsilon, threads, counts, error);
+  });
+}
+
+template <EbPointwise kFunction>
+py::object pointwise(const py::array& x, const py::array& y, int threads, bool counting) {
+  require(x.ndim() == 1, "x must have one dimension");
+  const Index n = x.shape(0);
+  const EbDtype dtype = dtype_of(x);
+  const EbElementArrays arrays{input(x, "x", dtype, {n}), output(y, "y", dtype, {n})};
+  return run(threads, counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cpu_pointwise(kFunction, dtype, n, &arrays, threads, counts, error);
+  });
+}
+
+template <EbPool kKind>
+py::object pool2d(const py::array& x, const py::array& y, std::pair<Index, Index> window,
+                  std::pair<Index, Index> stride, std::pair<Index, Index> padding, std::pair<Index, Index> dilation,
+                  int threads, bool counting) {
+  require(x.ndim() == 4, "x must have four dimensions");
+  require(window.first > 0 && window.second > 0 && stride.first > 0 && stride.second > 0 && dilation.first > 0 &&
+              dilation.second > 0 && padding.first >= 0 && padding.second >= 0,
+          "window, stride and dilation must be positive, padding not negative");
+  const eb::PoolShape s{x.shape(0),   x.shape(1),    x.shape(2),    x.shape(3),     window.first,   window.second,
+                        stride.first, stride.second, padding.first, padding.second, dilation.first, dilation.second};
+  const EbDtype dtype = dtype_of(x);
+  const EbElementArrays arrays{input(x, "x", dtype, {s.N, s.C, s.H, s.W}),
+                               output(y, "y", dtype, {s.N, s.C, s.H_out(), s.W_out()})};
+  return run(threads, counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cpu_pool2d(kKind, dtype, &s, &arrays, threads, counts, error);
+  });
+}
+
 py::object probe_fma(const py::array& x, const py::array& y, Index steps, int threads, bool counting) {
   require(x.ndim() == 3 && steps >= 0, "x must have three dimensions and steps must not be negative");
   const EbDtype dtype = dtype_of(x);
@@ -178,6 +248,19 @@ PYBIND11_MODULE(_cpu, module) {
              "y"_a, "h_n"_a, "state"_a, "threads"_a, "counting"_a);
   module.def("attention", &attention, "q"_a, "k"_a, "v"_a, "y"_a, "scratch"_a, "scale"_a, "causal"_a, "threads"_a,
              "counting"_a);
+  module.def("linear", &linear, "x"_a, "w"_a, "bias"_a, "y"_a, "packed"_a, "threads"_a, "counting"_a);
+  module.def("softmax", &softmax, "x"_a, "y"_a, "threads"_a, "counting"_a);
+  module.def("layer_norm", &layer_norm, "x"_a, "weight"_a, "bias"_a, "y"_a, "epsilon"_a, "threads"_a, "counting"_a);
+#define EB_DEFINE(name) module.def(#name, &pointwise<EB_POINTWISE_##name>, "x"_a, "y"_a, "threads"_a, "counting"_a);
+  EB_DEFINE(relu)
+  EB_DEFINE(sigmoid)
+  EB_DEFINE(tanh)
+  EB_DEFINE(gelu)
+#undef EB_DEFINE
+  module.def("max_pool2d", &pool2d<EB_POOL_max>, "x"_a, "y"_a, "kernel_size"_a, "stride"_a, "padding"_a, "dilation"_a,
+             "threads"_a, "counting"_a);
+  module.def("avg_pool2d", &pool2d<EB_POOL_avg>, "x"_a, "y"_a, "kernel_size"_a, "stride"_a, "padding"_a, "dilation"_a,
+             "threads"_a, "counting"_a);
   module.def("probe_fma", &probe_fma, "x"_a, "y"_a, "steps"_a, "threads"_a, "counting"_a);
   module.def("probe_stream", &probe_stream, "x"_a, "y"_a, "repeats"_a, "threads"_a, "counting"_a);
 }

@@ -87,6 +87,65 @@ py::object attention(const std::string& dtype, const std::vector<Index>& sizes, 
   });
 }
 
+py::object linear(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, int device,
+                  std::uintptr_t stream, bool counting) {
+  require_sizes(sizes, 3, a, 4);
+  const eb::LinearShape s{sizes[0], sizes[1], sizes[2], a[2] != 0};
+  const EbLinearArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3), nullptr};
+  const EbDtype type = dtype_named(dtype);
+  return run(counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cuda_linear(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
+  });
+}
+
+py::object softmax(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, int device,
+                   std::uintptr_t stream, bool counting) {
+  require_sizes(sizes, 2, a, 2);
+  const eb::RowShape s{sizes[0], sizes[1], 0, 0};
+  const EbRowArrays arrays{at(a, 0), nullptr, nullptr, at(a, 1)};
+  const EbDtype type = dtype_named(dtype);
+  return run(counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cuda_softmax(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
+  });
+}
+
+py::object layer_norm(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, double epsilon,
+                      int device, std::uintptr_t stream, bool counting) {
+  require_sizes(sizes, 2, a, 4);
+  const eb::RowShape s{sizes[0], sizes[1], a[1] != 0, a[2] != 0};
+  const EbRowArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3)};
+  const EbDtype type = dtype_named(dtype);
+  return run(counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cuda_layer_norm(type, &s, &arrays, epsilon, device, reinterpret_cast<void*>(stream), counts, error);
+  });
+}
+
+template <EbPointwise kFunction>
+py::object pointwise(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, int device,
+                     std::uintptr_t stream, bool counting) {
+  require_sizes(sizes, 1, a, 2);
+  const EbElementArrays arrays{at(a, 0), at(a, 1)};
+  const EbDtype type = dtype_named(dtype);
+  return run(counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cuda_pointwise(kFunction, type, sizes[0], &arrays, device, reinterpret_cast<void*>(stream), counts,
+                             error);
+  });
+}
+
+template <EbPool kKind>
+py::object pool2d(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, int device,
+                  std::uintptr_t stream, bool counting) {
+  require_sizes(sizes, 12, a, 2);
+  const Index* z = sizes.data();
+  require(z[6] > 0 && z[7] > 0, "stride must be positive");
+  const eb::PoolShape s{z[0], z[1], z[2], z[3], z[4], z[5], z[6], z[7], z[8], z[9], z[10], z[11]};
+  const EbElementArrays arrays{at(a, 0), at(a, 1)};
+  const EbDtype type = dtype_named(dtype);
+  return run(counting, [&](eb::OpCounts* counts, EbError* error) {
+    return eb_cuda_pool2d(kKind, type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
+  });
+}
+
 py::tuple device_count() {
   EbError error{};
   const int count = eb_cuda_device_count(&error);
@@ -106,4 +165,17 @@ PYBIND11_MODULE(_cuda, module) {
   module.def("gru", &gru, "dtype"_a, "sizes"_a, "addresses"_a, "device"_a, "stream"_a, "counting"_a);
   module.def("attention", &attention, "dtype"_a, "sizes"_a, "addresses"_a, "scale"_a, "device"_a, "stream"_a,
              "counting"_a);
+  module.def("layer_norm", &layer_norm, "dtype"_a, "sizes"_a, "addresses"_a, "epsilon"_a, "device"_a, "stream"_a,
+             "counting"_a);
+#define EB_DEFINE(name, function) \
+  module.def(name, &function, "dtype"_a, "sizes"_a, "addresses"_a, "device"_a, "stream"_a, "counting"_a);
+  EB_DEFINE("linear", linear)
+  EB_DEFINE("softmax", softmax)
+  EB_DEFINE("relu", pointwise<EB_POINTWISE_relu>)
+  EB_DEFINE("sigmoid", pointwise<EB_POINTWISE_sigmoid>)
+  EB_DEFINE("tanh", pointwise<EB_POINTWISE_tanh>)
+  EB_DEFINE("gelu", pointwise<EB_POINTWISE_gelu>)
+  EB_DEFINE("max_pool2d", pool2d<EB_POOL_max>)
+  EB_DEFINE("avg_pool2d", pool2d<EB_POOL_avg>)
+#undef EB_DEFINE
 }

@@ -18,6 +18,9 @@ EB_HD EB_INLINE float erf(float x) { return ::erff(x); }
 EB_HD EB_INLINE double erf(double x) { return ::erf(x); }
 EB_HD EB_INLINE float sqrt(float x) { return ::sqrtf(x); }
 EB_HD EB_INLINE double sqrt(double x) { return ::sqrt(x); }
+// Written as its definition: CUDA's rsqrt rounds differently from 1/sqrt, and the CPU has none.
+EB_HD EB_INLINE float rsqrt(float x) { return 1.0f / ::sqrtf(x); }
+EB_HD EB_INLINE double rsqrt(double x) { return 1.0 / ::sqrt(x); }
 EB_HD EB_INLINE float log(float x) { return ::logf(x); }
 EB_HD EB_INLINE double log(double x) { return ::log(x); }
 

@@ -36,4 +36,23 @@ struct EbAttentionArrays {
   eb::Index row_stride;
 };
 
+struct EbLinearArrays {
+  const void *x, *w, *bias;  // bias may be null
+  void* y;
+  void* packed;  // null: the naive rung; otherwise room for kernels/linear.h's panels, and the simd rung (CPU)
+};
+
+struct EbRowArrays {
+  const void *x, *weight, *bias;  // weight and bias: layer normalisation only, may be null
+  void* y;
+};
+
+struct EbElementArrays {
+  const void* x;
+  void* y;
+};
+
+enum EbPointwise { EB_POINTWISE_relu, EB_POINTWISE_sigmoid, EB_POINTWISE_tanh, EB_POINTWISE_gelu };
+enum EbPool { EB_POOL_max, EB_POOL_avg };
+
 }  // extern "C"

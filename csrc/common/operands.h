@@ -5,6 +5,11 @@
 #include "kernels/attention.h"
 #include "kernels/conv.h"
 #include "kernels/gru.h"
+#include "kernels/linear.h"
+#include "kernels/norm.h"
+#include "kernels/pointwise.h"
+#include "kernels/pool.h"
+#include "kernels/softmax.h"
 
 namespace eb {
 
@@ -44,6 +49,38 @@ AttentionOperands<Ops, T> operands(const EbAttentionArrays& a, double scale) {
   using Input = typename Ops::template Activation<const T>;
   return {Input(in<T>(a.q)), Input(in<T>(a.k)), Input(in<T>(a.v)), typename Ops::template Activation<T>(out<T>(a.y)),
           typename Ops::template Parameter<T>(scale)};
+}
+
+template <class Ops, class T>
+LinearOperands<Ops, T> operands(const EbLinearArrays& a) {
+  using Weight = typename Ops::template Weight<const T>;
+  return {typename Ops::template Activation<const T>(in<T>(a.x)), Weight(in<T>(a.w)), Weight(in<T>(a.bias)),
+          typename Ops::template Activation<T>(out<T>(a.y))};
+}
+
+template <class Ops, class T>
+SoftmaxOperands<Ops, T> softmax_operands(const EbRowArrays& a) {
+  return {typename Ops::template Activation<const T>(in<T>(a.x)), typename Ops::template Activation<T>(out<T>(a.y))};
+}
+
+template <class Ops, class T>
+LayerNormOperands<Ops, T> layer_norm_operands(const EbRowArrays& a, const RowShape& s, double epsilon) {
+  using Weight = typename Ops::template Weight<const T>;
+  using Number = typename Ops::template Parameter<T>;
+  return {
+      typename Ops::template Activation<const T>(in<T>(a.x)), Weight(in<T>(a.weight)),          Weight(in<T>(a.bias)),
+      typename Ops::template Activation<T>(out<T>(a.y)),      Number(static_cast<double>(s.n)), Number(epsilon)};
+}
+
+template <class Ops, class T>
+PointwiseOperands<Ops, T> operands(const EbElementArrays& a) {
+  return {typename Ops::template Activation<const T>(in<T>(a.x)), typename Ops::template Activation<T>(out<T>(a.y))};
+}
+
+template <class Ops, class T>
+PoolOperands<Ops, T> operands(const EbElementArrays& a, const PoolShape& s) {
+  return {typename Ops::template Activation<const T>(in<T>(a.x)), typename Ops::template Activation<T>(out<T>(a.y)),
+          typename Ops::template Parameter<T>(static_cast<double>(s.KH * s.KW))};
 }
 
 }  // namespace eb

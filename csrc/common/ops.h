@@ -68,7 +68,8 @@ class Parameter {
 // A number fixed at compile time: kNumerator / kDenominator.
 template <class T, long long kNumerator, long long kDenominator = 1>
 struct Constant {
-  static constexpr T kValue = static_cast<T>(kNumerator) / static_cast<T>(kDenominator);
+  // Divided in double, so that a long numerator is rounded to float once.
+  static constexpr T kValue = static_cast<T>(static_cast<double>(kNumerator) / static_cast<double>(kDenominator));
 };
 
 // The number of lanes of a vector verb, as a value: ops.load(Lanes<8>{}, x, i).
@@ -184,6 +185,12 @@ class BasicOps {
     tally_.template compares<T>(1);
     return Scalar<T>(b.value_ > a.value_ ? b.value_ : a.value_);
   }
+  // The larger, or NaN when either is.
+  template <class T>
+  EB_HD EB_INLINE Scalar<T> max_or_nan(Scalar<T> a, Scalar<T> b) {
+    tally_.template compares<T>(1);
+    return Scalar<T>(b.value_ <= a.value_ || a.value_ != a.value_ ? a.value_ : b.value_);
+  }
 #define EB_SPECIAL(name)                          \
   template <class T>                              \
   EB_HD EB_INLINE Scalar<T> name(Scalar<T> a) {   \
@@ -194,6 +201,7 @@ class BasicOps {
   EB_SPECIAL(tanh)
   EB_SPECIAL(erf)
   EB_SPECIAL(sqrt)
+  EB_SPECIAL(rsqrt)
   EB_SPECIAL(log)
 #undef EB_SPECIAL
 

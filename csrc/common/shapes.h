@@ -32,6 +32,25 @@ struct AttentionShape {
   EB_HD Index visible_keys(Index i) const { return causal && i + 1 < S_k ? i + 1 : S_k; }
 };
 
+struct LinearShape {
+  Index M, K, N;  // x[m,k], w[n,k], y[m,n]
+  int has_bias;
+};
+
+// Rows that are worked on one by one: x[rows, n] (softmax, layer normalisation, which alone has weights).
+struct RowShape {
+  Index rows, n;
+  int has_weight, has_bias;
+};
+
+struct PoolShape {
+  Index N, C, H, W, KH, KW;  // x[n,c,h,w]
+  Index stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
+
+  EB_HD Index H_out() const { return (H + 2 * padding_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }
+  EB_HD Index W_out() const { return (W + 2 * padding_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }
+};
+
 // Multiply-adds that touch no memory: `streams` independent ones of `steps` rounds (kernels/probes.h).
 struct FmaProbeShape {
   Index streams, steps;

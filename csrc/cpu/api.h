@@ -11,6 +11,17 @@ int eb_cpu_gru(EbDtype dtype, const eb::GruShape* shape, const EbGruArrays* arra
                EbError* error);
 int eb_cpu_attention(EbDtype dtype, const eb::AttentionShape* shape, const EbAttentionArrays* arrays, double scale,
                      int threads, eb::OpCounts* counts, EbError* error);
+// `arrays->packed` null: the naive rung; otherwise the simd one.
+int eb_cpu_linear(EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays, int threads,
+                  eb::OpCounts* counts, EbError* error);
+int eb_cpu_softmax(EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, int threads,
+                   eb::OpCounts* counts, EbError* error);
+int eb_cpu_layer_norm(EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, double epsilon, int threads,
+                      eb::OpCounts* counts, EbError* error);
+int eb_cpu_pointwise(EbPointwise function, EbDtype dtype, eb::Index n, const EbElementArrays* arrays, int threads,
+                     eb::OpCounts* counts, EbError* error);
+int eb_cpu_pool2d(EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbElementArrays* arrays, int threads,
+                  eb::OpCounts* counts, EbError* error);
 int eb_cpu_probe_fma(EbDtype dtype, const eb::FmaProbeShape* shape, const void* x, void* y, int threads,
                      eb::OpCounts* counts, EbError* error);
 int eb_cpu_probe_stream(EbDtype dtype, const eb::StreamProbeShape* shape, const void* x, void* y, int threads,

@@ -1,27 +1,13 @@
 // CPU launches: OpenMP loops over the kernel bodies, each instantiated plain and counting.
 #include <omp.h>
 
-#include <cstdio>
-
 #include "common/operands.h"
 #include "cpu/api.h"
+#include "cpu/dispatch.h"
 #include "kernels/probes.h"
 
 namespace eb {
 namespace {
-
-// Lanes of a vector verb: 32 bytes, one AVX2 register.
-template <class T>
-constexpr int kLanes = 32 / static_cast<int>(sizeof(T));
-
-// Adds one thread's tallies to the total; nothing is left of it in the plain instantiation.
-template <class Ops>
-void merge(const Ops& ops, OpCounts* counts) {
-  if constexpr (Ops::kCounting) {
-#pragma omp critical(eb_merge)
-    *counts += ops.tally().counts;
-  }
-}
 
 template <class Ops, class T>
 void conv2d(Type<Ops>, Type<T>, const ConvShape& s, const EbConv2dArrays& arrays, int threads, OpCounts* counts) {
@@ -100,30 +86,6 @@ void probe_stream(Type<Ops>, Type<T>, const StreamProbeShape& s, const void* x, 
     }
     merge(ops, counts);
   }
-}
-
-int refuse(EbError* error, const char* reason) {
-  std::snprintf(error->message, sizeof error->message, "%s", reason);
-  return 1;
-}
-
-// From run time to compile time, once: the element type, and plain or counting.
-template <class Launch>
-int dispatch(EbDtype dtype, OpCounts* counts, EbError* error, const Launch& launch) {
-  if (counts != nullptr) ++counts->launches;
-  switch (dtype) {
-#define EB_TYPE(name, type)                      \
-  case EB_DTYPE_##name:                          \
-    if (counts != nullptr) {                     \
-      launch(Type<CountingOps>{}, Type<type>{}); \
-    } else {                                     \
-      launch(Type<PlainOps>{}, Type<type>{});    \
-    }                                            \
-    return 0;
-    EB_DTYPES(EB_TYPE)
-#undef EB_TYPE
-  }
-  return refuse(error, "unknown element type");
 }
 
 }  // namespace

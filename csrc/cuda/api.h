@@ -13,6 +13,17 @@ int eb_cuda_gru(EbDtype dtype, const eb::GruShape* shape, const EbGruArrays* arr
 int eb_cuda_attention(EbDtype dtype, const eb::AttentionShape* shape, const EbAttentionArrays* arrays, double scale,
                       int device, void* stream, eb::OpCounts* counts, EbError* error);
 
+int eb_cuda_linear(EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays, int device, void* stream,
+                   eb::OpCounts* counts, EbError* error);
+int eb_cuda_softmax(EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, int device, void* stream,
+                    eb::OpCounts* counts, EbError* error);
+int eb_cuda_layer_norm(EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, double epsilon, int device,
+                       void* stream, eb::OpCounts* counts, EbError* error);
+int eb_cuda_pointwise(EbPointwise function, EbDtype dtype, eb::Index n, const EbElementArrays* arrays, int device,
+                      void* stream, eb::OpCounts* counts, EbError* error);
+int eb_cuda_pool2d(EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbElementArrays* arrays, int device,
+                   void* stream, eb::OpCounts* counts, EbError* error);
+
 // Devices that can be used; 0 with the reason in `error` when there is none.
 int eb_cuda_device_count(EbError* error);
 

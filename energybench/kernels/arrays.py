@@ -41,7 +41,13 @@ def is_torch(array: object) -> bool:
 
 
 def describe(name: str, array: object, dimensions: str) -> Operand:
-    """Shape and dtype of an argument, checked against named dimensions (``"N C_in H W"``). Raises UsageError."""
+    """Shape and dtype of an argument, checked against named dimensions. Raises UsageError.
+
+    Args:
+        name: As the caller knows it.
+        array: A torch tensor or a numpy array.
+        dimensions: Such as ``"N C_in H W"``; a leading ``...`` stands for any number of them.
+    """
     if not (is_torch(array) or isinstance(array, np.ndarray)):
         raise UsageError(f"{name} is a {type(array).__name__}; give a torch tensor or a numpy array")
     shape = tuple(int(size) for size in array.shape)  # type: ignore[attr-defined]
@@ -49,7 +55,10 @@ def describe(name: str, array: object, dimensions: str) -> Operand:
     if dtype not in KERNEL_DTYPES:
         raise UsageError(f"{name} has element type {dtype}; convert it to {' or '.join(KERNEL_DTYPES)}")
     axes = dimensions.split()
-    if len(shape) != len(axes):
+    if axes[0] == "...":
+        if len(shape) < len(axes) - 1:
+            raise UsageError(f"{name} has {len(shape)} dimensions; give at least {len(axes) - 1}: [{', '.join(axes)}]")
+    elif len(shape) != len(axes):
         raise UsageError(f"{name} has {len(shape)} dimensions {list(shape)}; give {len(axes)}: [{', '.join(axes)}]")
     if 0 in shape:
         raise UsageError(

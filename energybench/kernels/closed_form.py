@@ -6,11 +6,23 @@ every load and store that the naive loops make, scratch included. The derivation
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from functools import partial
+from typing import Final, Literal, TypeAlias
 
 from energybench.errors import CountingError
-from energybench.kernels.shapes import AttentionShape, ConvShape, FmaProbeShape, GruShape, StreamProbeShape
+from energybench.kernels.shapes import (
+    AttentionShape,
+    ConvShape,
+    FmaProbeShape,
+    GruShape,
+    LinearShape,
+    PointwiseShape,
+    PoolShape,
+    RowShape,
+    StreamProbeShape,
+)
 from energybench.records.op_counts import DTYPE_BYTES, OpCounts
 
 Basis: TypeAlias = Literal["compulsory", "issued"]
@@ -136,6 +148,102 @@ def attention(shape: AttentionShape, dtype: str, basis: Basis = "compulsory", *,
         compares=pairs,
         specials=pairs,
     )
+
+
+def linear(shape: LinearShape, dtype: str, basis: Basis = "compulsory", *, device: str = "cpu") -> OpCounts:
+    """Counts of one fully connected layer."""
+    del device
+    M, K, N = shape.M, shape.K, shape.N
+    macs, outputs = M * K * N, M * N
+    biases = outputs if shape.has_bias else 0
+    weights = N * K + (N if shape.has_bias else 0)
+    traffic = _choose(
+        basis, Traffic(M * K + weights, outputs, weights), Traffic(2 * macs + biases, outputs, macs + biases)
+    )
+    return _counts(dtype, basis, traffic, 1, macs=macs, nominal_macs=macs, adds=biases)
+
+
+def softmax(shape: RowShape, dtype: str, basis: Basis = "compulsory", *, device: str = "cpu") -> OpCounts:
+    """Counts of a softmax over the last dimension: three passes, the exponentials kept in y between two of them."""
+    del device
+    n = shape.rows * shape.n
+    traffic = _choose(basis, Traffic(n, n), Traffic(3 * n, 2 * n))
+    return _counts(dtype, basis, traffic, 1, adds=2 * n, divs=n, compares=n, specials=n)
+
+
+def layer_norm(shape: RowShape, dtype: str, basis: Basis = "compulsory", *, device: str = "cpu") -> OpCounts:
+    """Counts of a layer normalisation: three passes, the differences from the mean kept in y between two of them."""
+    del device
+    elements, rows = shape.rows * shape.n, shape.rows
+    weights = shape.n * (shape.has_weight + shape.has_bias)
+    traffic = _choose(
+        basis,
+        Traffic(elements + weights, elements, weights),
+        Traffic(3 * elements + rows * weights, 2 * elements, rows * weights),
+    )
+    return _counts(
+        dtype,
+        basis,
+        traffic,
+        1,
+        adds=elements * (3 + shape.has_bias) + rows,
+        muls=elements * (2 + shape.has_weight),
+        divs=2 * rows,
+        specials=rows,
+    )
+
+
+#: Work of one element, as the conventions of docs/counting.md have it.
+_POINTWISE_WORK: Final[Mapping[str, Mapping[str, int]]] = {
+    "relu": {"compares": 1},
+    "sigmoid": {"adds": 1, "divs": 1, "specials": 1},
+    "tanh": {"specials": 1},
+    "gelu": {"adds": 1, "muls": 3, "specials": 1},
+}
+
+
+def _pointwise(
+    function: str, shape: PointwiseShape, dtype: str, basis: Basis = "compulsory", *, device: str = "cpu"
+) -> OpCounts:
+    del device
+    traffic = Traffic(shape.n, shape.n)
+    work = {name: times * shape.n for name, times in _POINTWISE_WORK[function].items()}
+    return _counts(dtype, basis, _choose(basis, traffic, traffic), 1, **work)
+
+
+#: Counts of a function of each element; both bases agree.
+relu = partial(_pointwise, "relu")
+sigmoid = partial(_pointwise, "sigmoid")
+tanh = partial(_pointwise, "tanh")
+gelu = partial(_pointwise, "gelu")
+
+
+def _pool_taps(shape: PoolShape) -> int:
+    rows = valid_taps(shape.H, shape.window[0], shape.stride[0], shape.padding[0], shape.dilation[0], shape.H_out)
+    columns = valid_taps(shape.W, shape.window[1], shape.stride[1], shape.padding[1], shape.dilation[1], shape.W_out)
+    return shape.N * shape.C * rows * columns
+
+
+def _pool_traffic(shape: PoolShape, basis: Basis, taps: int) -> tuple[Traffic, int]:
+    outputs = shape.N * shape.C * shape.H_out * shape.W_out
+    compulsory = Traffic(shape.N * shape.C * shape.H * shape.W, outputs)
+    return _choose(basis, compulsory, Traffic(taps, outputs)), outputs
+
+
+def max_pool2d(shape: PoolShape, dtype: str, basis: Basis = "compulsory", *, device: str = "cpu") -> OpCounts:
+    """Counts of a maximum pool: a compare for each tap inside the image."""
+    del device
+    taps = _pool_taps(shape)
+    traffic, _ = _pool_traffic(shape, basis, taps)
+    return _counts(dtype, basis, traffic, 1, compares=taps)
+
+
+def avg_pool2d(shape: PoolShape, dtype: str, basis: Basis = "compulsory", *, device: str = "cpu") -> OpCounts:
+    """Counts of an average pool: an add for each tap inside the image, a division for each output."""
+    del device
+    taps = _pool_taps(shape)
+    traffic, outputs = _pool_traffic(shape, basis, taps)
+    return _counts(dtype, basis, traffic, 1, adds=taps, divs=outputs)
 
 
 def probe_fma(shape: FmaProbeShape, dtype: str, basis: Basis = "compulsory", *, device: str = "cpu") -> OpCounts:

@@ -5,20 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final
 
 from energybench.errors import NativeModuleError, UsageError
-from energybench.kernels import native, shapes
-from energybench.kernels.arrays import Workspace, common_dtype, describe, expect_shape
-from energybench.kernels.registry import AUTO, check_device, resolve_operator, resolve_variant
+from energybench.kernels import layers, shapes
+from energybench.kernels.arrays import common_dtype, describe, expect_shape
+from energybench.kernels.call import Call, TensorT
+from energybench.kernels.registry import AUTO, resolve_operator, resolve_variant
 from energybench.records.op_counts import OpCounts
-
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-
-#: torch tensor in, torch tensor out; numpy array in, numpy array out.
-TensorT = TypeVar("TensorT", "np.ndarray[Any, np.dtype[Any]]", "torch.Tensor")
 
 #: Elements of padding between two threads' scratch rows: 64 of float32 are four cache lines, so none is shared.
 _ROW_PADDING: Final = 64
@@ -35,54 +29,6 @@ class CountedRun:
     counts_source: str = "counted"
 
 
-def _issued(tallies: Mapping[str, Any] | None) -> OpCounts | None:
-    return None if tallies is None else OpCounts.from_dict({**tallies, "traffic_basis": "issued"})
-
-
-class _Call:
-    """One kernel call: where it runs, its element type, and the native module's answer."""
-
-    def __init__(
-        self,
-        operator: str,
-        variant: str,
-        threads: int | None,
-        counting: bool,
-        dtype: str,
-        arrays: Mapping[str, object],
-    ) -> None:
-        resolve_variant(operator, variant)
-        self.operator, self.counting, self.dtype = operator, counting, dtype
-        self.workspace = Workspace(arrays)
-        check_device(operator, self.workspace.device)
-        self.on_cuda = self.workspace.cuda_index is not None
-        if self.on_cuda and threads is not None:
-            raise UsageError(f"threads={threads} was given with CUDA tensors; leave it out")
-        self.threads = 0 if self.on_cuda else native.resolve_threads(threads)
-
-    def dense(self, array: Any) -> Any:
-        return self.workspace.dense(array)
-
-    def allocate(self, name: str, *shape: int) -> Any:
-        return self.workspace.allocate(name, shape, self.dtype)
-
-    def run_cpu(self, *arguments: Any) -> OpCounts | None:
-        function: Callable[..., Any] = getattr(native.cpu(), self.operator)
-        return _issued(function(*arguments, self.threads, self.counting))
-
-    def run_cuda(self, sizes: Sequence[int], arrays: Sequence[Any], *more: Any) -> OpCounts | None:
-        function: Callable[..., Any] = getattr(native.cuda(), self.operator)
-        addresses = [0 if array is None else int(array.data_ptr()) for array in arrays]
-        stream = self.workspace.stream()
-        try:
-            tallies = function(
-                self.dtype, list(sizes), addresses, *more, self.workspace.cuda_index, stream, self.counting
-            )
-        except RuntimeError as error:
-            raise NativeModuleError(f"{self.operator} failed on CUDA: {error}") from error
-        return _issued(tallies)
-
-
 def _conv2d(
     counting: bool,
     x: Any,
@@ -97,7 +43,7 @@ def _conv2d(
     threads: int | None = None,
 ) -> tuple[tuple[Any, ...], OpCounts | None]:
     s, dtype = shapes.conv_shape(x, w, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    call = _Call("conv2d", variant, threads, counting, dtype, {"x": x, "w": w, "bias": bias})
+    call = Call("conv2d", variant, threads, counting, dtype, {"x": x, "w": w, "bias": bias})
     y = call.allocate("y", *s.output_shape)
     arrays = [*map(call.dense, (x, w, bias)), y]
     if call.on_cuda:
@@ -124,7 +70,7 @@ def _gru(
     s, dtype = shapes.gru_shape(x, h0, w_ih, w_hh, b_ih, b_hh, output_gate=output_gate)
     gate = dict(zip(("w_io", "w_ho", "b_io", "b_ho"), output_gate or (None,) * 4, strict=True))
     given = {"x": x, "h0": h0, "w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh, **gate}
-    call = _Call("gru", variant, threads, counting, dtype, given)
+    call = Call("gru", variant, threads, counting, dtype, given)
     y = call.allocate("y", s.T, s.B, s.H)
     h_n = call.allocate("h_n", s.B, s.H)
     state = call.allocate("state", 2, s.B, s.H) if s.has_output_gate else None
@@ -145,7 +91,7 @@ def _attention(
     threads: int | None = None,
 ) -> tuple[tuple[Any, ...], OpCounts | None]:
     s, dtype = shapes.attention_shape(q, k, v, causal=causal, scale=scale)
-    call = _Call("attention", variant, threads, counting, dtype, {"q": q, "k": k, "v": v})
+    call = Call("attention", variant, threads, counting, dtype, {"q": q, "k": k, "v": v})
     factor = 1 / math.sqrt(s.D) if scale is None else float(scale)
     y = call.allocate("y", s.B, s.Hn, s.S_q, s.D)
     rows, row_length = (s.B * s.Hn * s.S_q, s.S_k) if call.on_cuda else (call.threads, s.S_k + _ROW_PADDING)
@@ -162,7 +108,7 @@ def _probe_fma(
     counting: bool, x: Any, *, steps: int, variant: str = AUTO, threads: int | None = None
 ) -> tuple[tuple[Any, ...], OpCounts | None]:
     s, dtype = fma_probe_shape(x, steps=steps)
-    call = _Call("probe_fma", variant, threads, counting, dtype, {"x": x})
+    call = Call("probe_fma", variant, threads, counting, dtype, {"x": x})
     y = call.allocate("y", s.streams)
     counts = call.run_cpu(call.dense(x), y, s.steps)
     return (call.workspace.result(y),), counts
@@ -172,7 +118,7 @@ def _probe_stream(
     counting: bool, x: Any, *, repeats: int = 1, variant: str = AUTO, threads: int | None = None
 ) -> tuple[tuple[Any, ...], OpCounts | None]:
     s, dtype = stream_probe_shape(x, repeats=repeats)
-    call = _Call("probe_stream", variant, threads, counting, dtype, {"x": x})
+    call = Call("probe_stream", variant, threads, counting, dtype, {"x": x})
     y = call.allocate("y", s.n)
     counts = call.run_cpu(call.dense(x), y, s.repeats)
     return (call.workspace.result(y),), counts
@@ -334,6 +280,7 @@ _RUNNERS: Final[Mapping[str, Callable[..., tuple[tuple[Any, ...], OpCounts | Non
     "conv2d": _conv2d,
     "gru": _gru,
     "attention": _attention,
+    **layers.RUNNERS,
     "probe_fma": _probe_fma,
     "probe_stream": _probe_stream,
 }

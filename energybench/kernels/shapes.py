@@ -1,10 +1,12 @@
 """Problem sizes of the native kernels, read from the arguments of a call and checked once.
 
-Letters are the project's glossary: convolution ``N C_in H W C_out KH KW``, GRU ``T B I H``, attention ``B Hn S D``.
+Letters are the project's glossary: convolution ``N C_in H W C_out KH KW``, GRU ``T B I H``, attention ``B Hn S D``;
+linear ``M K N``, rows ``rows n``, pooling ``N C H W``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -187,6 +189,148 @@ def attention_shape(
     if scale is not None and (isinstance(scale, bool) or not isinstance(scale, int | float)):
         raise UsageError(f"scale={scale!r} is not a number; give a float, or None for 1/sqrt(D)")
     return AttentionShape(B, Hn, S_q, S_k, D, causal), common_dtype(operands)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearShape:
+    """``x[M, K]``, ``w[N, K]``, ``bias[N]`` → ``y[M, N]``."""
+
+    M: int
+    K: int
+    N: int
+    has_bias: bool = False
+
+
+def linear_shape(x: Array, w: Array, bias: Array | None = None) -> tuple[LinearShape, str]:
+    """Sizes and element type of a call of `linear`. Raises UsageError."""
+    operands = [describe("x", x, "M K"), describe("w", w, "N K")]
+    (M, K), N = operands[0].shape, operands[1].shape[0]
+    expect_shape(operands[1], (N, K), "[N, K] with the K of x")
+    if bias is not None:
+        operands.append(describe("bias", bias, "N"))
+        expect_shape(operands[-1], (N,), "[N]")
+    check_size("y", (M, N))
+    return LinearShape(M, K, N, bias is not None), common_dtype(operands)
+
+
+@dataclass(frozen=True, slots=True)
+class RowShape:
+    """``x[..., n]``: `rows` rows that are worked on one by one; `shape` is the whole."""
+
+    shape: tuple[int, ...]
+    has_weight: bool = False
+    has_bias: bool = False
+
+    @property
+    def n(self) -> int:
+        return self.shape[-1]
+
+    @property
+    def rows(self) -> int:
+        return math.prod(self.shape[:-1])
+
+
+def softmax_shape(x: Array) -> tuple[RowShape, str]:
+    """Sizes and element type of a call of `softmax`. Raises UsageError."""
+    operand = describe("x", x, "... n")
+    return RowShape(operand.shape), common_dtype([operand])
+
+
+def layer_norm_shape(
+    x: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float = 1e-5
+) -> tuple[RowShape, str]:
+    """Sizes and element type of a call of `layer_norm`. Raises UsageError."""
+    operands = [describe("x", x, "... n")]
+    n = operands[0].shape[-1]
+    for name, array in (("weight", weight), ("bias", bias)):
+        if array is not None:
+            operands.append(describe(name, array, "n"))
+            expect_shape(operands[-1], (n,), "[n], the last dimension of x")
+    given: object = eps
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
+        raise UsageError(f"eps={eps!r} is not valid; give a number that is not negative, such as 1e-5")
+    return RowShape(operands[0].shape, weight is not None, bias is not None), common_dtype(operands)
+
+
+@dataclass(frozen=True, slots=True)
+class PointwiseShape:
+    """A function of each element of ``x``."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def n(self) -> int:
+        return math.prod(self.shape)
+
+
+def pointwise_shape(x: Array) -> tuple[PointwiseShape, str]:
+    """Sizes and element type of a call of `relu`, `sigmoid`, `tanh` or `gelu`. Raises UsageError."""
+    operand = describe("x", x, "...")
+    return PointwiseShape(operand.shape), common_dtype([operand])
+
+
+@dataclass(frozen=True, slots=True)
+class PoolShape:
+    """``x[N, C, H, W]`` → ``y[N, C, H_out, W_out]``."""
+
+    N: int
+    C: int
+    H: int
+    W: int
+    window: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+
+    @property
+    def H_out(self) -> int:  # noqa: N802 - the glossary's letters
+        return (self.H + 2 * self.padding[0] - self.dilation[0] * (self.window[0] - 1) - 1) // self.stride[0] + 1
+
+    @property
+    def W_out(self) -> int:  # noqa: N802
+        return (self.W + 2 * self.padding[1] - self.dilation[1] * (self.window[1] - 1) - 1) // self.stride[1] + 1
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int]:
+        return self.N, self.C, self.H_out, self.W_out
+
+
+def max_pool_shape(
+    x: Array,
+    *,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+) -> tuple[PoolShape, str]:
+    """Sizes and element type of a call of `max_pool2d`. Raises UsageError."""
+    operand = describe("x", x, "N C H W")
+    N, C, H, W = operand.shape
+    window = _pair("kernel_size", kernel_size, 1)
+    shape = PoolShape(
+        *(N, C, H, W),
+        window,
+        window if stride is None else _pair("stride", stride, 1),
+        _pair("padding", padding, 0),
+        _pair("dilation", dilation, 1),
+    )
+    if any(2 * p > k for p, k in zip(shape.padding, window, strict=True)):
+        raise UsageError(f"padding {shape.padding} exceeds half the window {window}; a window would hold no input")
+    if shape.H_out < 1 or shape.W_out < 1:
+        raise UsageError(f"a window of {window} does not fit in {shape.H}x{shape.W}; pad more or use a smaller one")
+    check_size("y", shape.output_shape)
+    return shape, common_dtype([operand])
+
+
+def avg_pool_shape(
+    x: Array,
+    *,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+) -> tuple[PoolShape, str]:
+    """Sizes and element type of a call of `avg_pool2d`. Raises UsageError."""
+    return max_pool_shape(x, kernel_size=kernel_size, stride=stride, padding=padding)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ struct RawOps {
 
   template <class T, long long N, long long D>
   EB_HD EB_INLINE T constant(eb::Constant<T, N, D>) const {
-    return static_cast<T>(N) / static_cast<T>(D);
+    return static_cast<T>(static_cast<double>(N) / static_cast<double>(D));
   }
   template <class T>
   EB_HD EB_INLINE T negative_infinity() const {
@@ -55,7 +55,10 @@ struct RawOps {
   EB_HD EB_INLINE float mul(float a, float b) const { return a * b; }
   EB_HD EB_INLINE float div(float a, float b) const { return a / b; }
   EB_HD EB_INLINE float max(float a, float b) const { return b > a ? b : a; }
+  EB_HD EB_INLINE float max_or_nan(float a, float b) const { return b <= a || a != a ? a : b; }
   EB_HD EB_INLINE float exp(float a) const { return expf(a); }
+  EB_HD EB_INLINE float erf(float a) const { return erff(a); }
+  EB_HD EB_INLINE float rsqrt(float a) const { return 1.0f / sqrtf(a); }
   EB_HD EB_INLINE float tanh(float a) const { return tanhf(a); }
 
 #if !defined(__CUDACC__)

@@ -4,7 +4,16 @@ import platform
 
 import pytest
 
-KERNELS = ("conv2d_forward_naive", "gru_forward_naive", "attention_forward_naive")
+KERNELS = (
+    "conv2d_forward_naive",
+    "gru_forward_naive",
+    "attention_forward_naive",
+    "linear_forward_naive",
+    "softmax_forward_naive",
+    "layer_norm_forward_naive",
+    "gelu_forward_naive",
+    "max_pool2d_forward_naive",
+)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,12 @@
 #include "kernels/attention.h"
 #include "kernels/conv.h"
 #include "kernels/gru.h"
+#include "kernels/linear.h"
+#include "kernels/norm.h"
+#include "kernels/pointwise.h"
+#include "kernels/pool.h"
 #include "kernels/probes.h"
+#include "kernels/softmax.h"
 #include "raw_ops.h"
 
 using Ops = EB_OPS;
@@ -57,6 +62,59 @@ EB_KERNEL attention_forward_naive(const float* q, const float* k, const float* v
 #if EB_EXTRA
     y[r] = y[r] * 3.0f;
 #endif
+  }
+}
+
+#if EB_EXTRA
+#define EB_ONE_MORE(y, e) y[e] = y[e] * 3.0f;
+#else
+#define EB_ONE_MORE(y, e)
+#endif
+
+EB_KERNEL linear_forward_naive(const float* x, const float* w, const float* bias, float* y, eb::LinearShape s) {
+  Ops ops;
+  const eb::LinearOperands<Ops, float> a{Input(x), Weight(w), Weight(bias), Output(y)};
+  EB_FOR(e, s.M * s.N) {
+    eb::linear_forward_naive(ops, a, s, e / s.N, e % s.N);
+    EB_ONE_MORE(y, e)
+  }
+}
+
+EB_KERNEL softmax_forward_naive(const float* x, float* y, eb::RowShape s) {
+  Ops ops;
+  const eb::SoftmaxOperands<Ops, float> a{Input(x), Output(y)};
+  EB_FOR(r, s.rows) {
+    eb::softmax_forward_naive(ops, a, s, r);
+    EB_ONE_MORE(y, r)
+  }
+}
+
+EB_KERNEL layer_norm_forward_naive(const float* x, const float* weight, const float* bias, float* y,
+                                   Ops::Parameter<float> length, Ops::Parameter<float> epsilon, eb::RowShape s) {
+  Ops ops;
+  const eb::LayerNormOperands<Ops, float> a{Input(x), Weight(weight), Weight(bias), Output(y), length, epsilon};
+  EB_FOR(r, s.rows) {
+    eb::layer_norm_forward_naive(ops, a, s, r);
+    EB_ONE_MORE(y, r)
+  }
+}
+
+EB_KERNEL gelu_forward_naive(const float* x, float* y, eb::Index n) {
+  Ops ops;
+  const eb::PointwiseOperands<Ops, float> a{Input(x), Output(y)};
+  EB_FOR(i, n) {
+    eb::pointwise_forward_naive<eb::Gelu>(ops, a, i);
+    EB_ONE_MORE(y, i)
+  }
+}
+
+EB_KERNEL max_pool2d_forward_naive(const float* x, float* y, Ops::Parameter<float> window, eb::PoolShape s) {
+  Ops ops;
+  const eb::PoolOperands<Ops, float> a{Input(x), Output(y), window};
+  const eb::Index H_out = s.H_out(), W_out = s.W_out();
+  EB_FOR(e, s.N * s.C * H_out * W_out) {
+    eb::pool2d_forward_naive<eb::MaxPool>(ops, a, s, e / W_out / H_out, e / W_out % H_out, e % W_out);
+    EB_ONE_MORE(y, e)
   }
 }
 

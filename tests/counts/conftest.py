@@ -141,10 +141,111 @@ def attention(q, k, v, *, causal=False):
     return (y,), m.tally
 
 
+def linear(x, w, bias=None):
+    m = Machine((w, bias))
+    y = np.zeros((x.shape[0], w.shape[0]), x.dtype)
+    for row, column in np.ndindex(*y.shape):
+        acc = 0.0
+        for k in range(x.shape[1]):
+            acc = m.mac(m.read(w, (column, k)), m.read(x, (row, k)), acc)
+        if bias is not None:
+            acc = m.do("adds", acc + m.read(bias, column))
+        m.write(y, (row, column), acc)
+    return (y,), m.tally
+
+
+def softmax(x):
+    m, y = Machine(), np.zeros_like(x)
+    columns = range(x.shape[-1])
+    for row in np.ndindex(*x.shape[:-1]):
+        largest, total = -math.inf, 0.0
+        for i in columns:
+            largest = m.do("compares", max(largest, m.read(x, (*row, i))))
+        for i in columns:
+            e = m.do("specials", math.exp(m.do("adds", m.read(x, (*row, i)) - largest)))
+            total = m.do("adds", total + e)
+            m.write(y, (*row, i), e)
+        for i in columns:
+            m.write(y, (*row, i), m.do("divs", m.read(y, (*row, i)) / total))
+    return (y,), m.tally
+
+
+def layer_norm(x, weight=None, bias=None, *, eps=1e-5):
+    m, y = Machine((weight, bias)), np.zeros_like(x)
+    n = x.shape[-1]
+    for row in np.ndindex(*x.shape[:-1]):
+        total, squares = 0.0, 0.0
+        for i in range(n):
+            total = m.do("adds", total + m.read(x, (*row, i)))
+        mean = m.do("divs", total / n)
+        for i in range(n):
+            difference = m.do("adds", m.read(x, (*row, i)) - mean)
+            squares = m.do("adds", squares + m.do("muls", difference**2))
+            m.write(y, (*row, i), difference)
+        scale = m.do("specials", m.do("adds", m.do("divs", squares / n) + eps) ** -0.5)
+        for i in range(n):
+            value = m.do("muls", m.read(y, (*row, i)) * scale)
+            if weight is not None:
+                value = m.do("muls", value * m.read(weight, i))
+            if bias is not None:
+                value = m.do("adds", value + m.read(bias, i))
+            m.write(y, (*row, i), value)
+    return (y,), m.tally
+
+
+def elementwise(function):
+    def loops(x):
+        m, y = Machine(), np.zeros_like(x)
+        for i in np.ndindex(*x.shape):
+            m.write(y, i, function(m, m.read(x, i)))
+        return (y,), m.tally
+
+    return loops
+
+
+def gelu_of(m, x):
+    phi = m.do("adds", 1 + m.do("specials", math.erf(m.do("muls", x / math.sqrt(2)))))
+    return m.do("muls", m.do("muls", 0.5 * x) * phi)
+
+
+def pool(kind):
+    def loops(x, *, kernel_size, stride, padding=(0, 0), dilation=(1, 1)):
+        m = Machine()
+        N, C, H, W = x.shape
+        (KH, KW), (dh, dw) = kernel_size, dilation
+        rows = range(-padding[0], H + padding[0] - dh * (KH - 1), stride[0])
+        columns = range(-padding[1], W + padding[1] - dw * (KW - 1), stride[1])
+        y = np.zeros((N, C, len(rows), len(columns)), x.dtype)
+        for n, c, oh, ow in np.ndindex(*y.shape):
+            acc = -math.inf if kind == "max" else 0.0
+            for kh, kw in np.ndindex(KH, KW):
+                ih, iw = rows[oh] + kh * dh, columns[ow] + kw * dw
+                if 0 <= ih < H and 0 <= iw < W:
+                    value = m.read(x, (n, c, ih, iw))
+                    acc = m.do("compares", max(acc, value)) if kind == "max" else m.do("adds", acc + value)
+            m.write(y, (n, c, oh, ow), acc if kind == "max" else m.do("divs", acc / (KH * KW)))
+        return (y,), m.tally
+
+    return loops
+
+
 @pytest.fixture(scope="session")
 def brute_force() -> dict[str, Callable[..., Any]]:
     """Kernel name → loops that return outputs and tallies."""
-    return {"conv2d": conv2d, "gru": gru, "attention": attention}
+    return {
+        "conv2d": conv2d,
+        "gru": gru,
+        "attention": attention,
+        "linear": linear,
+        "softmax": softmax,
+        "layer_norm": layer_norm,
+        "relu": elementwise(lambda m, x: m.do("compares", max(x, 0.0))),
+        "sigmoid": elementwise(lambda m, x: m.sigmoid(x)),
+        "tanh": elementwise(lambda m, x: m.tanh(x)),
+        "gelu": elementwise(gelu_of),
+        "max_pool2d": pool("max"),
+        "avg_pool2d": pool("avg"),
+    }
 
 
 @pytest.fixture(scope="session")
@@ -169,20 +270,20 @@ def agree(brute_force, compulsory_bytes) -> Callable[..., None]:
     """Assert that a call counts the same three ways, on both bases, and that counting changes no bit of its outputs."""
     from energybench import kernels
 
-    def check(kernel: str, inputs: list[Any], weights: list[Any], **options: Any) -> None:
+    def check(kernel: str, inputs: list[Any], weights: list[Any], *, variant: str = "auto", **options: Any) -> None:
         arrays = [*inputs, *weights]
         dtype = str(inputs[0].dtype)
-        counted = kernels.counted_run(kernel, *arrays, threads=2, **options)
-        plain = getattr(kernels, kernel)(*arrays, threads=1, **options)
+        counted = kernels.counted_run(kernel, *arrays, variant=variant, threads=2, **options)
+        plain = getattr(kernels, kernel)(*arrays, variant=variant, threads=1, **options)
         plain = plain if isinstance(plain, tuple) else (plain,)
         outputs, tally = brute_force[kernel](*arrays, **options)
 
-        issued = kernels.count(kernel, *arrays, basis="issued", **options)
+        issued = kernels.count(kernel, *arrays, variant=variant, basis="issued", **options)
         assert counted.counts == issued, "CountingOps against closed form"
         assert issued.by_dtype[dtype].to_dict() == {n: v for n, v in tally.items() if v}, "closed form against loops"
         assert set(issued.by_dtype) == {dtype}
 
-        compulsory = kernels.count(kernel, *arrays, **options)
+        compulsory = kernels.count(kernel, *arrays, variant=variant, **options)
         gate = options.get("output_gate") or ()
         traffic = compulsory_bytes(inputs, [*weights, *gate], outputs)
         expected = {**{n: v for n, v in tally.items() if not n.endswith(("loads", "stores", "bytes"))}, **traffic}

@@ -90,3 +90,55 @@ def test_attention(agree, B, Hn, S_q, S_k, D, causal, dtype):
 def test_any_attention(agree, sizes, causal):
     B, Hn, S_q, S_k, D = sizes
     agree("attention", [normal(s, B, Hn, s, D) for s in (S_q, S_k, S_k)], [], causal=causal)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize(("M", "K", "N"), [(1, 1, 1), (3, 5, 7), (8, 1, 2), (7, 9, 17)])
+def test_linear(agree, M, K, N, with_bias, dtype):
+    bias = normal(3, N, dtype=dtype) if with_bias else None
+    agree("linear", [normal(1, M, K, dtype=dtype)], [normal(2, N, K, dtype=dtype), bias], variant="naive")
+
+
+ROWS = [(1,), (7,), (3, 1), (2, 3, 5)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", ROWS)
+def test_softmax(agree, shape, dtype):
+    agree("softmax", [normal(1, *shape, dtype=dtype)], [])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("weights", ["none", "weight", "bias", "both"])
+@pytest.mark.parametrize("shape", ROWS)
+def test_layer_norm(agree, shape, weights, dtype):
+    weight = normal(2, shape[-1], dtype=dtype) if weights in ("weight", "both") else None
+    bias = normal(3, shape[-1], dtype=dtype) if weights in ("bias", "both") else None
+    agree("layer_norm", [normal(1, *shape, dtype=dtype)], [weight, bias], eps=0.1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(), (1,), (13,), (3, 2, 5)])
+@pytest.mark.parametrize("function", ["relu", "sigmoid", "tanh", "gelu"])
+def test_pointwise(agree, function, shape, dtype):
+    agree(function, [np.asarray(normal(1, *shape, dtype=dtype))], [])
+
+
+POOLS = [
+    ((1, 1, 1, 1), {"kernel_size": (1, 1), "stride": (1, 1)}),
+    ((2, 3, 7, 9), {"kernel_size": (3, 2), "stride": (2, 3)}),
+    ((2, 3, 6, 5), {"kernel_size": (3, 3), "stride": (2, 1), "padding": (1, 1)}),
+    ((1, 2, 2, 3), {"kernel_size": (4, 2), "stride": (1, 2), "padding": (2, 1)}),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "options"), POOLS)
+@pytest.mark.parametrize("kind", ["max_pool2d", "avg_pool2d"])
+def test_pool(agree, kind, shape, options, dtype):
+    agree(kind, [normal(1, *shape, dtype=dtype)], [], **options)
+
+
+def test_dilated_pool(agree):
+    agree("max_pool2d", [normal(1, 2, 1, 8, 9)], [], kernel_size=(3, 2), stride=(2, 1), padding=(1, 1), dilation=(2, 3))

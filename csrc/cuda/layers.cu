@@ -1,0 +1,146 @@
+// CUDA launches of the layers between the big operators: linear, softmax, layer normalisation, pointwise, pooling. One
+// thread makes one output element, or one row.
+#include "common/operands.h"
+#include "cuda/api.h"
+#include "cuda/check.h"
+#include "cuda/dispatch.h"
+
+namespace eb {
+namespace {
+
+template <class Ops, class T>
+__global__ void linear_kernel(LinearOperands<Ops, T> a, LinearShape s, OpCounts* counts) {
+  Ops ops;
+  for (Index e = first_element(); e < s.M * s.N; e += element_stride()) {
+    linear_forward_naive(ops, a, s, e / s.N, e % s.N);
+  }
+  merge<T>(ops, counts);
+}
+
+template <class Ops, class T>
+__global__ void softmax_kernel(SoftmaxOperands<Ops, T> a, RowShape s, OpCounts* counts) {
+  Ops ops;
+  for (Index r = first_element(); r < s.rows; r += element_stride()) softmax_forward_naive(ops, a, s, r);
+  merge<T>(ops, counts);
+}
+
+template <class Ops, class T>
+__global__ void layer_norm_kernel(LayerNormOperands<Ops, T> a, RowShape s, OpCounts* counts) {
+  Ops ops;
+  for (Index r = first_element(); r < s.rows; r += element_stride()) layer_norm_forward_naive(ops, a, s, r);
+  merge<T>(ops, counts);
+}
+
+template <class Function, class Ops, class T>
+__global__ void pointwise_kernel(PointwiseOperands<Ops, T> a, Index n, OpCounts* counts) {
+  Ops ops;
+  for (Index i = first_element(); i < n; i += element_stride()) pointwise_forward_naive<Function>(ops, a, i);
+  merge<T>(ops, counts);
+}
+
+template <class Kind, class Ops, class T>
+__global__ void pool2d_kernel(PoolOperands<Ops, T> a, PoolShape s, OpCounts* counts) {
+  Ops ops;
+  const Index H_out = s.H_out(), W_out = s.W_out();
+  for (Index e = first_element(); e < s.N * s.C * H_out * W_out; e += element_stride()) {
+    pool2d_forward_naive<Kind>(ops, a, s, e / W_out / H_out, e / W_out % H_out, e % W_out);
+  }
+  merge<T>(ops, counts);
+}
+
+// Launches one kernel over `elements` threads' work and collects what it tallied.
+template <class Kernel, class Operands, class Shape>
+void launch(Kernel kernel, const Operands& operands, const Shape& shape, Index elements, cudaStream_t stream,
+            OpCounts* counts) {
+  DeviceCounts tallies(counts, stream);
+  kernel<<<blocks_for(elements), kBlock, 0, stream>>>(operands, shape, tallies.device());
+  EB_CUDA_CHECK(cudaGetLastError());
+  tallies.collect(1);
+}
+
+template <class Ops, class T>
+void linear(Type<Ops>, Type<T>, const LinearShape& s, const EbLinearArrays& arrays, cudaStream_t stream,
+            OpCounts* counts) {
+  launch(linear_kernel<Ops, T>, operands<Ops, T>(arrays), s, s.M * s.N, stream, counts);
+}
+
+template <class Ops, class T>
+void softmax(Type<Ops>, Type<T>, const RowShape& s, const EbRowArrays& arrays, cudaStream_t stream, OpCounts* counts) {
+  launch(softmax_kernel<Ops, T>, softmax_operands<Ops, T>(arrays), s, s.rows, stream, counts);
+}
+
+template <class Ops, class T>
+void layer_norm(Type<Ops>, Type<T>, const RowShape& s, const EbRowArrays& arrays, double epsilon, cudaStream_t stream,
+                OpCounts* counts) {
+  launch(layer_norm_kernel<Ops, T>, layer_norm_operands<Ops, T>(arrays, s, epsilon), s, s.rows, stream, counts);
+}
+
+template <class Function, class Ops, class T>
+void pointwise(Type<Ops>, Type<T>, Index n, const EbElementArrays& arrays, cudaStream_t stream, OpCounts* counts) {
+  launch(pointwise_kernel<Function, Ops, T>, operands<Ops, T>(arrays), n, n, stream, counts);
+}
+
+template <class Kind, class Ops, class T>
+void pool2d(Type<Ops>, Type<T>, const PoolShape& s, const EbElementArrays& arrays, cudaStream_t stream,
+            OpCounts* counts) {
+  launch(pool2d_kernel<Kind, Ops, T>, operands<Ops, T>(arrays, s), s, s.N * s.C * s.H_out() * s.W_out(), stream,
+         counts);
+}
+
+}  // namespace
+}  // namespace eb
+
+extern "C" {
+
+int eb_cuda_linear(EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays, int device, void* stream,
+                   eb::OpCounts* counts, EbError* error) {
+  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
+    eb::linear(ops, element, *shape, *arrays, static_cast<cudaStream_t>(stream), counts);
+  });
+}
+
+int eb_cuda_softmax(EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, int device, void* stream,
+                    eb::OpCounts* counts, EbError* error) {
+  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
+    eb::softmax(ops, element, *shape, *arrays, static_cast<cudaStream_t>(stream), counts);
+  });
+}
+
+int eb_cuda_layer_norm(EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, double epsilon, int device,
+                       void* stream, eb::OpCounts* counts, EbError* error) {
+  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
+    eb::layer_norm(ops, element, *shape, *arrays, epsilon, static_cast<cudaStream_t>(stream), counts);
+  });
+}
+
+int eb_cuda_pointwise(EbPointwise function, EbDtype dtype, eb::Index n, const EbElementArrays* arrays, int device,
+                      void* stream, eb::OpCounts* counts, EbError* error) {
+  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
+    const auto queue = static_cast<cudaStream_t>(stream);
+    switch (function) {
+      case EB_POINTWISE_relu:
+        return eb::pointwise<eb::Relu>(ops, element, n, *arrays, queue, counts);
+      case EB_POINTWISE_sigmoid:
+        return eb::pointwise<eb::Sigmoid>(ops, element, n, *arrays, queue, counts);
+      case EB_POINTWISE_tanh:
+        return eb::pointwise<eb::Tanh>(ops, element, n, *arrays, queue, counts);
+      case EB_POINTWISE_gelu:
+        return eb::pointwise<eb::Gelu>(ops, element, n, *arrays, queue, counts);
+    }
+  });
+}
+
+int eb_cuda_pool2d(EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbElementArrays* arrays, int device,
+                   void* stream, eb::OpCounts* counts, EbError* error) {
+  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
+    const auto queue = static_cast<cudaStream_t>(stream);
+    switch (kind) {
+      case EB_POOL_max:
+        return eb::pool2d<eb::MaxPool>(ops, element, *shape, *arrays, queue, counts);
+      case EB_POOL_avg:
+        return eb::pool2d<eb::AvgPool>(ops, element, *shape, *arrays, queue, counts);
+    }
+  });
+}
+
+}  // extern "C"
