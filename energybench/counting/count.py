@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import nn
 
+from energybench.counting.call import TensorSpec
 from energybench.counting.components import component_of, place_of
 from energybench.counting.cost import Cost, distinct_accesses, to_counts
 from energybench.counting.meta_twin import meta_twin, twin_tensor
@@ -21,8 +22,9 @@ from energybench.counting.mode import (
     default_writes,
     map_tensors,
 )
-from energybench.counting.policies import find_policy
+from energybench.counting.policies import ExecutionPolicy, find_policy
 from energybench.counting.scope import ModuleScope
+from energybench.counting.traffic import CallTraffic, Savings, fuse, minimal_bytes, reduced, weights_once
 from energybench.counting.whole_operators import taken_whole
 from energybench.errors import CountingError, EnergybenchError, UsageError
 from energybench.records.model_counts import ModelCounts, OperatorCounts
@@ -74,6 +76,8 @@ def count_model(
         twin = meta_twin(model) if isinstance(model, nn.Module) else None
         args, kwargs = map_tensors(twin_tensor, example_inputs), map_tensors(twin_tensor, example_kwargs)
         parameters = dict(twin.named_parameters()) if twin is not None else {}
+        buffers = list(twin.buffers()) if twin is not None else []
+        given = _storage_bytes([*parameters.values(), *buffers, *_tensors([args, kwargs])])
         scope = stack.enter_context(ModuleScope(twin))
         mode = CountingMode(
             scope,
@@ -90,14 +94,22 @@ def count_model(
         if backward:
             mode.direction = "backward"
             _run_backward(mode, outputs)
+    ends = _ends([*parameters.values(), *_tensors([args, kwargs])], outputs)
+    calls = [_costed(known) for known in mode.calls]
+    savings = _savings(mode, execution, calls, _storage_bytes(parameters.values()), given, ends)
     class_names = {name: type(m).__name__ for name, m in twin.named_modules()} if twin is not None else {}
+    minimal = minimal_bytes(
+        mode.trace.events, [c.traffic for c in calls], given_bytes=given, made=mode.trace.storages, outputs=ends
+    )
     counts = ModelCounts(
-        rows=_rows(mode, class_names),
+        rows=_rows(mode, class_names, calls, savings),
         parameters=sum(p.numel() for p in parameters.values()),
         parameter_bytes=sum(p.numel() * p.dtype.itemsize for p in parameters.values()),
         traffic_basis=basis,
         policy=policy,
         notes=_notes(),
+        minimal_bytes=minimal,
+        eager_bytes=sum(calls[index].counts.bytes * times for (index, _), times in mode.tally.items()),
     )
     if strict and counts.uncovered:
         names = ", ".join(counts.uncovered)
@@ -192,19 +204,56 @@ def _run_backward(mode: CountingMode, outputs: Any) -> None:
     torch.autograd.backward(starts, gradients)
 
 
-def _rows(mode: CountingMode, class_names: Mapping[str, str]) -> tuple[OperatorCounts, ...]:
-    costs = [_costed(known) for known in mode.calls]
+def _storage_bytes(tensors: Iterable[torch.Tensor]) -> dict[int, int]:
+    """Storage → its size."""
+    storages = (t.untyped_storage() for t in tensors)
+    return {storage._cdata: storage.nbytes() for storage in storages}
+
+
+def _ends(leaves: Iterable[torch.Tensor], outputs: Any) -> dict[int, int]:
+    """What the call leaves behind, outputs and gradients: storage → bytes that somebody can see."""
+    ends: dict[int, int] = {}
+    gradients = [t.grad for t in leaves if t.is_leaf and t.grad is not None]
+    for tensor in (*_tensors(outputs), *gradients):
+        storage = tensor.untyped_storage()._cdata
+        spec = TensorSpec(tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype, 0, False)
+        ends[storage] = max(ends.get(storage, 0), spec.distinct * tensor.dtype.itemsize)
+    return ends
+
+
+def _savings(
+    mode: CountingMode,
+    policy: ExecutionPolicy,
+    calls: list[_CostedCall],
+    parameters: Mapping[int, int],
+    given: Mapping[int, int],
+    ends: Mapping[int, int],
+) -> Savings:
+    savings: Savings = {}
+    traffic = [c.traffic for c in calls]
+    if policy.caches_weights:
+        weights_once(mode.trace.events, traffic, parameters, savings)
+    if policy.fuses:
+        fuse(mode.trace.events, traffic, given=given, outputs=ends, savings=savings)
+    return savings
+
+
+def _rows(
+    mode: CountingMode, class_names: Mapping[str, str], costs: list[_CostedCall], savings: Savings
+) -> tuple[OperatorCounts, ...]:
     places = {place.module: place_of(place.module, class_names) for _, place in mode.tally}
     has_attention = any(p == "attention" for p in places.values()) or any(
-        cost.kernel_class == "attention" for cost, _, _ in costs
+        c.cost.kernel_class == "attention" for c in costs
     )
     groups: dict[tuple[Any, ...], list[tuple[OpCounts, int]]] = {}
     for (index, place), times in mode.tally.items():
-        cost, counts, covered = costs[index]
+        cost, counts, covered = costs[index][:3]
         name = mode.calls[index].call.name
         component = component_of(name, cost.kernel_class, places[place.module], has_attention=has_attention)
         key = (name, place.module, place.direction, cost.kernel_class, covered, component)
-        groups.setdefault(key, []).append((counts, times))
+        saving = savings.get((index, place))
+        total = counts if times == 1 else counts.scaled(times)
+        groups.setdefault(key, []).append((reduced(total, saving) if saving else total, times))
     return tuple(
         OperatorCounts(
             operator=name,
@@ -212,7 +261,7 @@ def _rows(mode: CountingMode, class_names: Mapping[str, str]) -> tuple[OperatorC
             direction=direction,
             kernel_class=kernel_class,
             calls=sum(times for _, times in items),
-            counts=OpCounts.sum(one if times == 1 else one.scaled(times) for one, times in items),
+            counts=OpCounts.sum(total for total, _ in items),
             covered=covered,
             component=component,
         )
@@ -220,11 +269,20 @@ def _rows(mode: CountingMode, class_names: Mapping[str, str]) -> tuple[OperatorC
     )
 
 
-def _costed(known: CountedCall) -> tuple[Cost, OpCounts, bool]:
+class _CostedCall(NamedTuple):
+    cost: Cost
+    counts: OpCounts
+    covered: bool
+    traffic: CallTraffic
+
+
+def _costed(known: CountedCall) -> _CostedCall:
     cost, covered = cost_of(known)
     reads = distinct_accesses(default_reads(known)) if cost.reads is None else cost.reads
     writes = distinct_accesses(default_writes(known)) if cost.writes is None else cost.writes
-    return cost, to_counts(cost, known.call, reads=reads, writes=writes), covered
+    counts = to_counts(cost, known.call, reads=reads, writes=writes)
+    traffic = CallTraffic(known.call, cost.kernel_class, reads, writes, cost.launches, known.plan is None)
+    return _CostedCall(cost, counts, covered, traffic)
 
 
 __all__ = ["count_model"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,6 +22,7 @@ from energybench.counting.cost import Cost
 from energybench.counting.operator_plan import OperatorPlan
 from energybench.counting.scope import ModuleScope
 from energybench.counting.shapes_without_meta import shape_function
+from energybench.counting.trace import Event, Place, Trace
 from energybench.errors import CountingError
 from energybench.records.vocabulary import Direction
 
@@ -50,18 +51,12 @@ class CountedCall:
         self.template: Callable[[], Any] | None = None
 
 
-class Place(NamedTuple):
-    """Where a call ran."""
-
-    module: str
-    direction: Direction
-
-
 class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts every operator while it is on.
 
     `calls`    distinct calls, in order of first appearance
     `tally`    (index of the call, place) → times
+    `trace`    which memory every call touched, in order
     """
 
     supports_higher_order_operators = True
@@ -76,6 +71,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.direction: Direction = "forward"
         self.calls: list[CountedCall] = []
         self.tally: dict[tuple[int, Place], int] = {}
+        self.trace = Trace()
         self._parameters = parameters
         self._plans: dict[Any, OperatorPlan] = {}
         self._known: dict[Any, CountedCall] = {}
@@ -95,23 +91,28 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             self._paused = before
 
-    def record_cost(self, key: Any, call: OpCall, cost: Cost) -> None:
-        """Count an operator that was taken above the dispatcher (a recurrent layer, attention)."""
+    def record_cost(self, key: Any, call: OpCall, cost: Cost, starts: list[tuple[int, int]]) -> None:
+        """Count an operator that was taken above the dispatcher (a recurrent layer, attention).
+
+        `starts`: storage and offset of each slot, and after them of whatever else it reads; -1 for what is new.
+        """
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = CountedCall(len(self.calls), None, call, cost)
             self.calls.append(known)
-        self._count(known)
+        self._count(known, [storage for storage, _ in starts], [offset for _, offset in starts])
 
     def is_parameter(self, tensor: Tensor) -> bool:
         """Whether the tensor's memory belongs to a parameter."""
         return tensor.untyped_storage()._cdata in self._parameters
 
-    def _count(self, known: CountedCall) -> None:
+    def _count(self, known: CountedCall, storages: list[int], offsets: list[int], out: Any = None) -> None:
         backward = torch._C._current_graph_task_id() != -1
         direction: Direction = "backward" if backward else self.direction
-        place = (known.index, Place(self.scope.current(backward=backward), direction))
-        self.tally[place] = self.tally.get(place, 0) + 1
+        place = Place(self.scope.current(backward=backward), direction)
+        counted = (known.index, place)
+        self.tally[counted] = self.tally.get(counted, 0) + 1
+        self.trace.events.append(Event(known.index, place, storages, offsets, self.trace.made(out)))
 
     # ── dispatch ─────────────────────────────────────────────────────────────────────────────────────────────────
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -137,12 +138,12 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 out = func.decompose(*args, **kwargs)
             if out is not NotImplemented:
                 return out
-        key, mixed = self._describe(func, args, kwargs)
+        key, mixed, storages, offsets = self._describe(func, args, kwargs)
         mixed = mixed and shape_function(plan.name) is None
         given = args
         if mixed:
             args, kwargs = self._all_meta(plan, args, kwargs)
-            key, _ = self._describe(func, args, kwargs)
+            key = self._describe(func, args, kwargs)[0]
         known = self._known.get(key) if key is not None else None
         if known is None:
             known, out = self._first_call(func, plan, key, args, kwargs)
@@ -152,13 +153,15 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             out = args[0]
         else:
             out = self._run(func, plan, args, kwargs)
-        self._count(known)
-        return given[0] if mixed and plan.returns_self else out
+        out = given[0] if mixed and plan.returns_self else out
+        self._count(known, storages, offsets, out)
+        return out
 
-    def _describe(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, bool]:
-        """A hashable description of the call, and whether CPU and meta tensors meet in it."""
+    def _describe(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, bool, list[int], list[int]]:
+        """A hashable description, whether CPU and meta tensors meet, and each tensor's storage and offset."""
         parts: list[Any] = [func]
         storages: list[int] = []
+        offsets: list[int] = []
         places = 0
 
         def add(value: Any) -> None:
@@ -168,14 +171,16 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 places |= 1 if meta else 2
                 storage = value.untyped_storage()._cdata
                 slot = storages.index(storage) if storage in storages else len(storages)
+                offset = int(value.storage_offset())
                 storages.append(storage)
+                offsets.append(offset)
                 parts.append(
                     (
                         value.shape,
                         value.stride(),
                         value.dtype,
                         slot,
-                        value.storage_offset() if slot != len(storages) - 1 else -1,
+                        offset if slot != len(storages) - 1 else -1,
                         storage in self._parameters,
                         meta,
                     )
@@ -197,8 +202,8 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         try:
             hash(description)
         except TypeError:
-            return None, places == 3
-        return description, places == 3
+            return None, places == 3, storages, offsets
+        return description, places == 3, storages, offsets
 
     def _first_call(self, func: Any, plan: OperatorPlan, key: Any, args: Any, kwargs: Any) -> tuple[CountedCall, Any]:
         storages: list[tuple[int, int]] = []

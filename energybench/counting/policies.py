@@ -10,7 +10,12 @@ from energybench.errors import UsageError
 
 @dataclass(frozen=True)
 class ExecutionPolicy:
-    """`keeps_probabilities`: attention stores its softmax for the backward pass (math) or computes it again (flash)."""
+    """What a policy assumes.
+
+    `keeps_probabilities`  attention stores its softmax for the backward pass (math) or computes it again (flash)
+    `fuses`                chains of elementwise operators keep what they pass on in registers
+    `caches_weights`       parameters are loaded once a pass
+    """
 
     name: str
     description: str
@@ -31,6 +36,12 @@ POLICIES: Final[dict[str, ExecutionPolicy]] = {
             "math-attention",
             "as eager, attention keeps its probabilities for the backward pass",
             keeps_probabilities=True,
+        ),
+        ExecutionPolicy("fused", "chains of elementwise operators, norms and softmax are one kernel each", fuses=True),
+        ExecutionPolicy(
+            "cached-weights",
+            "as eager, each parameter is loaded once a pass, however often it is used",
+            caches_weights=True,
         ),
     )
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final
 
@@ -33,12 +33,16 @@ def _contiguous(shape: Sequence[int], dtype: torch.dtype, slot: int) -> TensorSp
 
 @dataclass
 class WholeOperator:
-    """What one autograd function needs: how to make outputs and what to record in each direction."""
+    """What one autograd function needs: how to make outputs and what to record in each direction.
+
+    `made`   storages of the outputs, which the backward pass may read
+    """
 
     mode: CountingMode
     outputs: Callable[[], tuple[Tensor, ...]]
     forward: Callable[[], None]
-    backward: Callable[[tuple[bool, ...], tuple[bool, ...]], None]
+    backward: Callable[[tuple[bool, ...], tuple[bool, ...], list[tuple[int, int]]], None]
+    made: list[int] = field(default_factory=list)
 
 
 class _Whole(torch.autograd.Function):
@@ -49,18 +53,22 @@ class _Whole(torch.autograd.Function):
         ctx.like = [None if t is None else (t.shape, t.dtype) for t in tensors]
         operator.forward()
         with operator.mode.paused():
-            return operator.outputs()
+            outputs = operator.outputs()
+        operator.made = operator.mode.trace.bind(outputs)
+        return outputs
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         needed = tuple(ctx.needs_input_grad[1:])
         operator = ctx.operator
-        operator.backward(needed, tuple(g is not None for g in grads))
+        also_read = [g.untyped_storage()._cdata for g in grads if g is not None] + operator.made
+        operator.backward(needed, tuple(g is not None for g in grads), [(storage, 0) for storage in also_read])
         with operator.mode.paused():
             made = [
                 torch.empty(like[0], dtype=like[1], device="meta") if need and like is not None else None
                 for need, like in zip(needed, ctx.like, strict=True)
             ]
+        operator.mode.trace.bind(made)
         return (None, *made)
 
 
@@ -74,22 +82,22 @@ class _Specs:
 
     def __init__(self, mode: CountingMode) -> None:
         self._mode = mode
-        self._starts: list[tuple[int, int]] = []
+        self.starts: list[tuple[int, int]] = []
 
     def of(self, tensor: Tensor | None) -> TensorSpec | None:
         if tensor is None:
             return None
         start = (tensor.untyped_storage()._cdata, int(tensor.storage_offset()))
-        if start not in self._starts:
-            self._starts.append(start)
-        slot = self._starts.index(start)
+        if start not in self.starts:
+            self.starts.append(start)
+        slot = self.starts.index(start)
         return TensorSpec(
             tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype, slot, self._mode.is_parameter(tensor)
         )
 
     def new(self, shape: Sequence[int], dtype: torch.dtype) -> TensorSpec:
-        self._starts.append((-1, len(self._starts)))
-        return _contiguous(shape, dtype, len(self._starts) - 1)
+        self.starts.append((-1, len(self.starts)))
+        return _contiguous(shape, dtype, len(self.starts) - 1)
 
 
 # ── attention ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -130,16 +138,17 @@ def _attention(mode: CountingMode) -> Callable[..., Any]:
         def forward() -> None:
             writes = (out, kept if mode.gradient else None)
             cost = shape.forward().with_traffic(reads=(q, k, v, mask), writes=writes)
-            mode.record_cost((name, *shapes), OpCall(name, (q, k, v, mask), {}, out), cost)
+            mode.record_cost((name, *shapes), OpCall(name, (q, k, v, mask), {}, out), cost, list(specs.starts))
 
-        def backward(needed: tuple[bool, ...], given: tuple[bool, ...]) -> None:
+        def backward(needed: tuple[bool, ...], given: tuple[bool, ...], more: list[tuple[int, int]]) -> None:
             flash = not mode.attention_keeps_probabilities
             grad = specs.new(out_shape, dtype)
             made = [specs.new(s.shape, s.dtype) for s, need in zip((q, k, v, mask), needed, strict=True) if need and s]
             cost = shape.backward(recompute=flash)
             cost = cost.with_traffic(reads=(grad, q, k, v, out, kept, mask if flash else None), writes=made)
             label = f"{name}_backward"
-            mode.record_cost((label, needed, *shapes), OpCall(label, (grad, q, k, v, mask), {}, out), cost)
+            call = OpCall(label, (grad, q, k, v, mask), {}, tuple(made))
+            mode.record_cost((label, needed, *shapes), call, cost, [*specs.starts, *more])
 
         def outputs() -> tuple[Tensor, ...]:
             return (torch.empty(out_shape, dtype=dtype, device="meta"),)
@@ -209,9 +218,9 @@ def _run_layer(mode: CountingMode, layer: _Layer, *, cell_only: bool = False) ->
         reads = (x_spec, *state_specs, *weight_specs)
         writes = (*written, kept if mode.gradient else None)
         cost = shape.forward().with_traffic(reads=reads, writes=writes)
-        mode.record_cost(key, OpCall(layer.operator, reads, {}, tuple(written)), cost)
+        mode.record_cost(key, OpCall(layer.operator, reads, {}, tuple(written)), cost, list(specs.starts))
 
-    def backward(needed: tuple[bool, ...], given: tuple[bool, ...]) -> None:
+    def backward(needed: tuple[bool, ...], given: tuple[bool, ...], more: list[tuple[int, int]]) -> None:
         n_states = len(layer.states)
         weight_grad = any(needed[1 + n_states :])
         state_grad = any(needed[1 : 1 + n_states])
@@ -221,7 +230,8 @@ def _run_layer(mode: CountingMode, layer: _Layer, *, cell_only: bool = False) ->
         reads = (*grads, x_spec if weight_grad else None, *state_specs, y, kept, *weight_specs)
         label = f"{layer.operator}_backward"
         cost = cost.with_traffic(reads=reads, writes=made)
-        mode.record_cost((label, needed, given, *key), OpCall(label, reads, {}, tuple(made)), cost)
+        call = OpCall(label, reads, {}, tuple(made))
+        mode.record_cost((label, needed, given, *key), call, cost, [*specs.starts, *more])
 
     def outputs() -> tuple[Tensor, ...]:
         shapes = [s.shape for s in layer.states] if cell_only else [y_shape, *(s.shape for s in layer.states)]
@@ -266,10 +276,13 @@ def _layers(
                 kept.append(state)
         with mode.paused():  # both directions write into one buffer: joining costs nothing
             x = outputs[0] if directions == 1 else torch.cat(outputs, -1)
+        mode.trace.made(x)
         if dropout > 0 and train and number < num_layers - 1:
             x = torch.dropout(x, dropout, True)
     with mode.paused():
-        return (x, *(torch.stack(kept) for kept in finals))
+        joined = tuple(torch.stack(kept) for kept in finals)
+    mode.trace.made(joined)
+    return (x, *joined)
 
 
 def _time_first(x: Tensor, batch_first: bool) -> Tensor:

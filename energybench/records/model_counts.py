@@ -76,6 +76,9 @@ class ModelCounts:
     `parameter_bytes`  their size
     `traffic_basis`    what bytes mean in every row
     `policy`           the execution policy the traffic assumes (`eager` unless said otherwise)
+    `minimal_bytes`    traffic that no policy can go below: what is read of parameters, buffers and inputs, and the
+                       outputs, each once; None where it was not counted
+    `eager_bytes`      traffic of the same operators where each is a kernel of its own; None likewise
     """
 
     rows: tuple[OperatorCounts, ...]
@@ -84,6 +87,8 @@ class ModelCounts:
     traffic_basis: TrafficBasis = "compulsory"
     policy: str = "eager"
     notes: tuple[str, ...] = field(default=())
+    minimal_bytes: int | None = None
+    eager_bytes: int | None = None
 
     def _sum(self, rows: Iterable[OperatorCounts]) -> OpCounts:
         return OpCounts.sum((r.counts for r in rows), traffic_basis=self.traffic_basis)
@@ -185,6 +190,8 @@ class ModelCounts:
             "traffic_basis": self.traffic_basis,
             "policy": self.policy,
             "notes": list(self.notes),
+            "minimal_bytes": self.minimal_bytes,
+            "eager_bytes": self.eager_bytes,
         }
 
     @classmethod
@@ -198,6 +205,8 @@ class ModelCounts:
                 traffic_basis=data["traffic_basis"],
                 policy=data["policy"],
                 notes=tuple(data["notes"]),
+                minimal_bytes=data.get("minimal_bytes"),
+                eager_bytes=data.get("eager_bytes"),
             )
         except (KeyError, TypeError) as error:
             raise RecordError(f"model counts are malformed ({error}); write them with ModelCounts.to_dict") from error
