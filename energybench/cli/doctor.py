@@ -133,6 +133,10 @@ def _characterise(spec: str, device: str, tdp_w: float | None, json_output: bool
         ("read latency, 99th percentile", shown(found.read_latency_p99_s, "s")),
         ("idle power", shown(found.idle_power_w, "W")),
         ("idle power, standard deviation", shown(found.idle_power_stdev_w, "W")),
+        (
+            "counter over integrated power",
+            "not found" if (ratio := found.counter_integral_ratio) is None else f"{ratio:.4f}",
+        ),
     ]
     table(f"{meter.name} ({meter.kind})", ("characteristic", "value"), rows, right=("value",))
 

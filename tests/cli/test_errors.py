@@ -10,7 +10,7 @@ import pytest
 
 from energybench import meters
 from energybench.errors import MeterPermissionError
-from energybench.meters import rapl_powercap
+from energybench.meters import rapl
 
 
 def assert_refused(outcome: Any, code: int, *words: str) -> None:
@@ -45,8 +45,8 @@ def test_shape_that_the_model_refuses(cli: Any, model_module: str) -> None:
 
 
 def test_no_meter_is_its_own_exit_code(cli: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    real = rapl_powercap.scan_zones
-    monkeypatch.setattr(rapl_powercap, "scan_zones", lambda root="/sys": real(tmp_path))
+    real = rapl.open_rapl
+    monkeypatch.setattr(rapl, "open_rapl", lambda: real(tmp_path))
     assert_refused(cli("calibrate", "--meter", "rapl"), 3, "powercap")
     assert_refused(cli("calibrate"), 3)
     assert_refused(cli("measure", "--meter", "rapl", "--", "true"), 3)
