@@ -9,7 +9,7 @@ export ENERGYBENCH_WERROR ?= 1
 NATIVE := setup.py pyproject.toml constraints.txt $(shell find csrc -type f 2>/dev/null)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help quickstart test kill-test check format report-picture sanitize study-fit bench-fit bench-meters conformance bench-count clean
+.PHONY: help quickstart test kill-test check format sanitize mutate study-fit bench-fit bench-meters bench-kernels conformance bench-count clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
 
@@ -73,20 +73,6 @@ bench-fit: $(VENV)/.dev  ## time the fit of 100,000 records and of 1,000 bootstr
 PEERS ?= $(BIN)/python
 bench-meters: $(VENV)/.dev  ## cost of one window beside other tools, on a fake tree in a private mount namespace
 	$(BIN)/python benchmarks/meters.py --peers $(PEERS)
-
-# The peers live in an environment of their own, which sees the packages of .venv: the same torch for all.
-.venv-peers/.installed: constraints-peers.txt | $(VENV)/.dev
-	$(BIN)/python -m venv .venv-peers
-	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(" + repr(sysconfig.get_paths()["purelib"]) + ")")' \
-		> "$$(.venv-peers/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/packages_of_dev.pth"
-	.venv-peers/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --requirement constraints-peers.txt
-	@touch $@
-
-conformance: .venv-peers/.installed  ## energybench and other counters against exact MACs: docs/conformance.md
-	.venv-peers/bin/python -m benchmarks.conformance
-
-bench-count: $(VENV)/.dev  ## time and memory of a count: docs/bench-count.md
-	$(BIN)/python -m benchmarks.count_speed
 
 # The peers live in an environment of their own, which sees the packages of .venv: the same torch for all.
 .venv-peers/.installed: constraints-peers.txt | $(VENV)/.dev
