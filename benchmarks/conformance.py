@@ -35,6 +35,8 @@ FORWARD_NOTE = """
   4-D mask; the decode step has none.
 - *FlopCounterMode, cpu*: fused CPU attention, the LSTM and the fast path of `nn.MultiheadAttention` have no formula and print 0.
 - *ptflops, pytorch*: its average over the batch is multiplied back, also where the batch is not the first dimension.
+- *calflops*: after an error its patches stay in place, so the cases that follow in its process (checkpointing 3, inference_mode 4) are
+  probably counted several times: a fault of an earlier failure, not checked in a fresh process.
 """
 
 EXECUTED_INTRO = """
