@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from energybench.counting.cost import Cost as Cost
     from energybench.counting.count import count_model as count_model
     from energybench.counting.formulas.registry import register_formula as register_formula
+    from energybench.counting.optimizer_step import count_optimizer_step as count_optimizer_step
     from energybench.counting.parameters import achieved_flop_per_s as achieved_flop_per_s
     from energybench.counting.parameters import parameter_distance as parameter_distance
     from energybench.counting.parameters import parameter_norms as parameter_norms
@@ -32,6 +33,7 @@ _PUBLIC: Final = {
     "TensorSpec": "call",
     "achieved_flop_per_s": "parameters",
     "count_model": "count",
+    "count_optimizer_step": "optimizer_step",
     "load_target": "target",
     "parameter_distance": "parameters",
     "parameter_norms": "parameters",
@@ -48,6 +50,7 @@ __all__ = [
     "TensorSpec",
     "achieved_flop_per_s",
     "count_model",
+    "count_optimizer_step",
     "load_target",
     "parameter_distance",
     "parameter_norms",

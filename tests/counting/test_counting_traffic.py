@@ -139,6 +139,21 @@ def test_weights_in_parts_and_in_both_passes():
     assert counts.backward.weight_load_bytes == 4 * 24
 
 
+def test_a_part_that_is_read_again():
+    weight = nn.Parameter(torch.empty(8, 4))
+
+    class Part(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = weight
+
+        def forward(self, x):
+            return sum(F.linear(x, self.weight[:2]) for _ in range(3)) + F.linear(x, self.weight[2:4])
+
+    counts = count_model(Part(), meta(3, 4), policy="cached-weights", strict=True)
+    assert counts.total.weight_load_bytes == 4 * 4 * 4
+
+
 def test_tied_embedding():
     class Tied(nn.Module):
         def __init__(self):
