@@ -128,20 +128,13 @@ py::object attention(const py::array& q, const py::array& k, const py::array& v,
   });
 }
 
-// Columns that the simd rung packs: the multiples of one register's lanes.
-Index packed_columns(EbDtype dtype, Index columns) {
-  const Index lanes = dtype == EB_DTYPE_float32 ? 8 : 4;
-  return columns / lanes * lanes;
-}
-
-py::object linear(const py::array& x, const py::array& w, const py::object& bias, const py::array& y,
-                  const py::object& packed, int threads, bool counting) {
+py::object linear(const py::array& x, const py::array& w, const py::object& bias, const py::array& y, int threads,
+                  bool counting) {
   require(x.ndim() == 2 && w.ndim() == 2, "x and w must have two dimensions");
   const eb::LinearShape s{x.shape(0), x.shape(1), w.shape(0), !bias.is_none()};
   const EbDtype dtype = dtype_of(x);
   const EbLinearArrays arrays{input(x, "x", dtype, {s.M, s.K}), input(w, "w", dtype, {s.N, s.K}),
-                              input(bias, "bias", dtype, {s.N}), output(y, "y", dtype, {s.M, s.N}),
-                              output(packed, "packed", dtype, {packed_columns(dtype, s.N) * s.K})};
+                              input(bias, "bias", dtype, {s.N}), output(y, "y", dtype, {s.M, s.N})};
   return run(threads, counting, [&](eb::OpCounts* counts, EbError* error) {
     return eb_cpu_linear(dtype, &s, &arrays, threads, counts, error);
   });
@@ -248,7 +241,7 @@ PYBIND11_MODULE(_cpu, module) {
              "y"_a, "h_n"_a, "state"_a, "threads"_a, "counting"_a);
   module.def("attention", &attention, "q"_a, "k"_a, "v"_a, "y"_a, "scratch"_a, "scale"_a, "causal"_a, "threads"_a,
              "counting"_a);
-  module.def("linear", &linear, "x"_a, "w"_a, "bias"_a, "y"_a, "packed"_a, "threads"_a, "counting"_a);
+  module.def("linear", &linear, "x"_a, "w"_a, "bias"_a, "y"_a, "threads"_a, "counting"_a);
   module.def("softmax", &softmax, "x"_a, "y"_a, "threads"_a, "counting"_a);
   module.def("layer_norm", &layer_norm, "x"_a, "weight"_a, "bias"_a, "y"_a, "epsilon"_a, "threads"_a, "counting"_a);
 #define EB_DEFINE(name) module.def(#name, &pointwise<EB_POINTWISE_##name>, "x"_a, "y"_a, "threads"_a, "counting"_a);

@@ -39,7 +39,6 @@ struct EbAttentionArrays {
 struct EbLinearArrays {
   const void *x, *w, *bias;  // bias may be null
   void* y;
-  void* packed;  // null: the naive rung; otherwise room for kernels/linear.h's panels, and the simd rung (CPU)
 };
 
 struct EbRowArrays {

@@ -11,7 +11,6 @@ int eb_cpu_gru(EbDtype dtype, const eb::GruShape* shape, const EbGruArrays* arra
                EbError* error);
 int eb_cpu_attention(EbDtype dtype, const eb::AttentionShape* shape, const EbAttentionArrays* arrays, double scale,
                      int threads, eb::OpCounts* counts, EbError* error);
-// `arrays->packed` null: the naive rung; otherwise the simd one.
 int eb_cpu_linear(EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays, int threads,
                   eb::OpCounts* counts, EbError* error);
 int eb_cpu_softmax(EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, int threads,

@@ -82,7 +82,34 @@ def _attention(B: int, Hn: int, S: int, D: int, *, causal: bool) -> _Case:
     return _Case("attention", (q, k, v), {"causal": causal}, twin, (q, k, v), shape)
 
 
+def _linear(M: int, K: int, N: int, *, bias: bool) -> _Case:
+    import torch
+
+    module = torch.nn.Linear(K, N, bias=bias)
+    x = torch.randn(M, K)
+    return _Case("linear", (x, module.weight, module.bias), {}, module, (x,), f"x[{M},{K}] w[{N},{K}] bias={bias}")
+
+
+def _rows(operator: str, twin: Callable[..., Any], *more: torch.Tensor) -> _Case:
+    import torch
+
+    x = torch.randn(3, 5, 7)
+    return _Case(operator, (x, *more), {}, twin, (x,), "x[3,5,7]")
+
+
+def _pool(operator: str, twin: Callable[..., Any]) -> _Case:
+    import torch
+
+    x = torch.randn(2, 3, 7, 9)
+    options = {"kernel_size": 3, "stride": 2, "padding": 1}
+    return _Case(operator, (x,), options, lambda x: twin(x, **options), (x,), "x[2,3,7,9] 3×3 stride=2 padding=1")
+
+
 def _cases() -> tuple[_Case, ...]:
+    import torch
+    from torch.nn import functional
+
+    norm = torch.nn.LayerNorm(7)
     return (
         _conv2d(3, 9, 5, 3, bias=True, padding=1),
         _conv2d(4, 11, 6, 3, bias=False, stride=2, padding=2, dilation=2, groups=2),
@@ -92,6 +119,15 @@ def _cases() -> tuple[_Case, ...]:
         _gru(1, 1, 1, 1, bias=False),
         _attention(2, 3, 7, 5, causal=False),
         _attention(1, 2, 6, 4, causal=True),
+        _linear(5, 7, 3, bias=True),
+        _rows("softmax", lambda x: functional.softmax(x, dim=-1)),
+        _rows("layer_norm", norm, norm.weight, norm.bias),
+        _rows("relu", functional.relu),
+        _rows("sigmoid", functional.sigmoid),
+        _rows("tanh", functional.tanh),
+        _rows("gelu", functional.gelu),
+        _pool("max_pool2d", functional.max_pool2d),
+        _pool("avg_pool2d", functional.avg_pool2d),
     )
 
 

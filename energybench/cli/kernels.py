@@ -41,11 +41,13 @@ def _verify(json_output: bool) -> int:
     if json_output:
         emit_json({"checks": [check.to_dict() for check in checks]})
     else:
-        columns = ("kernel", "shape", "MACs", "counted = closed form", "counted = model", "outputs equal")
+        columns = ("kernel", "shape", "MACs", "closed form", "model", "outputs")
         rows = [
             (c.kernel_id, c.shape, f"{c.macs:,}", _yes(c.closed_form), _yes(c.model), _yes(c.outputs)) for c in checks
         ]
         table("", columns, rows, right=("MACs",))
+        say("counted by the counting build; equal to the closed form, to the model's count of the torch twin, and with")
+        say("outputs bit-equal to the plain build's, which is the one that is measured")
         bad = sum(not c.passed for c in checks)
         say(f"{len(checks) - bad} of {len(checks)} agree" + ("" if not bad else "; do not measure with this build"))
     return 0 if all(check.passed for check in checks) else 1

@@ -21,7 +21,7 @@ def _linear(
     call = Call("linear", variant, threads, counting, dtype, {"x": x, "w": w, "bias": bias})
     y = call.allocate("y", s.M, s.N)
     arrays = [*map(call.dense, (x, w, bias)), y]
-    counts = call.run_cuda([s.M, s.K, s.N], arrays) if call.on_cuda else call.run_cpu(*arrays, None)
+    counts = call.run_cuda([s.M, s.K, s.N], arrays) if call.on_cuda else call.run_cpu(*arrays)
     return (call.workspace.result(y),), counts
 
 
