@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from energybench.errors import ProfileError
+from energybench.records.atomic_file import write_text_atomic
 
 SUFFIX: Final = ".json"
 _PACKAGE_DATA: Final = Path(__file__).parent / "data"
@@ -67,17 +67,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def write_json(path: Path, data: Any) -> None:
     """Write through a temporary file beside it: a reader sees the old profile or the new one. Raises ProfileError."""
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    temporary: str | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        write_text_atomic(path, text)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise ProfileError(f"{path} cannot be written ({error.strerror}); choose another --out") from error

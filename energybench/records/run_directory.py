@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from energybench.errors import RecordError
+from energybench.records.atomic_file import write_text_atomic
 from energybench.records.environment import Environment
 from energybench.records.jsonl import iter_jsonl, loads_strict
 from energybench.records.run_record import RunRecord
@@ -19,11 +19,8 @@ RECORDS_NAME: Final = "records.jsonl"
 
 def write_json_atomic(path: Path, data: Mapping[str, Any]) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it. Raises RecordError."""
-    partial = path.with_name(path.name + ".partial")
     try:
-        text = json.dumps(data, indent=2, allow_nan=False) + "\n"
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        write_text_atomic(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
     except ValueError as error:
         raise RecordError(
             f"{path.name} would hold a number that is not finite ({error}); nothing was written"

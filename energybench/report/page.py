@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from energybench.errors import RecordError
+from energybench.records.atomic_file import write_text_atomic
 from energybench.report.content import page_content
 from energybench.report.data import ReportData
 from energybench.report.plots import GL_ROWS
@@ -70,13 +70,10 @@ def build_report(data: ReportData) -> str:
 def save_report(data: ReportData, path: Path | str) -> None:
     """Write the page so that a reader sees the old file or the new one, never half of it. Raises RecordError."""
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
     text = build_report(data)
     try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        write_text_atomic(path, text)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise RecordError(f"{path} cannot be written ({error.strerror}); choose another --out") from error
 
 

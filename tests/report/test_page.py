@@ -499,4 +499,5 @@ def test_save_is_whole_or_nothing(data_of: Callable[..., ReportData], tmp_path: 
     assert path.read_text(encoding="utf-8") == build_report(data_of("measured"))
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(RecordError, match="cannot be written"):
-        save_report(data_of("measured"), tmp_path / "absent" / "report.html")
+        save_report(data_of("measured"), path / "report.html")  # a file is no directory
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
