@@ -1,6 +1,7 @@
 """Linear, softmax, layer normalisation, pointwise functions and pooling against torch in float64."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_pools(shape, options, dtype, threads, assert_within):
 
 def test_dilated_max_pool():
     x = normal(2, 1, 11, 9)
-    options = {"kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 1), "dilation": (2, 3)}
+    options: Any = {"kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 1), "dilation": (2, 3)}
     assert torch.equal(kernels.max_pool2d(x, **options), F.max_pool2d(x, **options))
 
 

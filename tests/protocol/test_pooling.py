@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -13,8 +15,13 @@ from energybench.records.environment import Environment
 
 
 def environment(**changes):
-    facts = {"gpu_driver_version": "1", "cpu_governor": "performance", "cpu_turbo": True, "load_average_1min": 0.1}
-    base = {"device": "cuda:0", "device_name": "Part", "device_uuid": "GPU-1", "meter": "nvml"}
+    facts: dict[str, Any] = {
+        "gpu_driver_version": "1",
+        "cpu_governor": "performance",
+        "cpu_turbo": True,
+        "load_average_1min": 0.1,
+    }
+    base: dict[str, Any] = {"device": "cuda:0", "device_name": "Part", "device_uuid": "GPU-1", "meter": "nvml"}
     return Environment(
         **{**base, **{k: v for k, v in changes.items() if k in base}},
         facts={**facts, **{k: v for k, v in changes.items() if k not in base}},
