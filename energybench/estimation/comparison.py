@@ -13,7 +13,7 @@ from energybench.estimation.applicability import refuse_basis, refuse_dtypes
 from energybench.estimation.interval import half_widths_j
 from energybench.model.features import FloatArray
 from energybench.model.null_models import NULL_MODELS
-from energybench.model.observations import LabelArray, Observations
+from energybench.model.observations import Observations
 from energybench.model.scores import Score, score
 from energybench.profiles.profile import DeviceProfile
 from energybench.records.vocabulary import Kind
@@ -194,7 +194,6 @@ def _compare(
     errors = estimated / recorded - 1
     half = half_widths_j(profile, X, estimated, level)
     timed, timed_energy = _with_predicted_time(rows, profile)
-    labels = [rows.row_label(i) for i in range(len(rows))]
     compared = tuple(
         _row(
             rows,
@@ -211,7 +210,7 @@ def _compare(
         values = model.predict(rows.table, profile.null_models.get(name))
         if model.fixed is not None and profile.target == "net":
             values = values - rows.table.column("idle_power_w") * rows.time_s
-        nulls[name] = score(values / recorded - 1, labels)
+        nulls[name] = score(values / recorded - 1, rows.row_label)
     hits = [r.hit for r in compared if r.hit is not None]
     return Comparison(
         rows=compared,
@@ -219,11 +218,11 @@ def _compare(
         profile_kind=profile.kind,
         profile_name=profile.name,
         level=level,
-        score=score(errors, labels),
-        predicted_time_score=score(predicted_errors, labels),
-        by_family=_parts(errors, rows.labels["family"], labels),
-        by_split=_parts(errors, rows.labels["split"], labels),
-        by_network=_parts(errors, rows.labels["network"], labels),
+        score=score(errors, rows.row_label),
+        predicted_time_score=score(predicted_errors, rows.row_label),
+        by_family=_parts(errors, rows, "family"),
+        by_split=_parts(errors, rows, "split"),
+        by_network=_parts(errors, rows, "network"),
         null_models=nulls,
         hits=sum(hits),
         with_interval=len(hits),
@@ -275,9 +274,10 @@ def _row(
     )
 
 
-def _parts(errors: FloatArray, groups: LabelArray, labels: list[str]) -> dict[str, Score]:
+def _parts(errors: FloatArray, rows: Observations, by: str) -> dict[str, Score]:
+    groups = rows.labels[by]
     result = {}
     for group in sorted({str(g) for g in groups if g is not None}):
         inside = np.flatnonzero(groups == group)
-        result[group] = score(errors[inside], [labels[i] for i in inside])
+        result[group] = score(errors[inside], rows.labels_at(inside))
     return result

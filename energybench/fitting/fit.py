@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
 from energybench.fitting.kernel_classes import choose_kernel_classes
 from energybench.fitting.least_squares import RelativeLeastSquares
+from energybench.fitting.misfit import measure_misfit
 from energybench.fitting.repeat_scatter import scatter_beyond_windows
-from energybench.fitting.result import PIPELINE_CHECK, FitResult, Misfit
+from energybench.fitting.result import PIPELINE_CHECK, FitResult
 from energybench.fitting.shrinkage import Shrinkage
 from energybench.fitting.time_fit import fit_time_law
 from energybench.fitting.validation import Sample, Validation, left_out_classes_rms, validate
@@ -30,11 +31,6 @@ from energybench.records.vocabulary import FAMILIES
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
-
-#: Misfit: residual over measurement error, as a variance ratio, and the chance of it under a right equation.
-_MISFIT_VARIANCE_RATIO: Final = 2.0
-_MISFIT_P: Final = 1e-3
-_WORST_SHOWN: Final = 3
 
 
 def fit_records(
@@ -131,7 +127,7 @@ def fit_records(
         spread_rel=_spread(scored, sample, fitted, estimator),
         n_workloads=len(set(work.labels["workload"])),
         converged=estimator.converged_,
-        misfit=_misfit(sample, fitted, clusters, names),
+        misfit=measure_misfit(sample.rows, sample.X, fitted, clusters, names),
         validation=scored,
         time_law=fit_time_law(rows.table) if time_law else None,
         null_models={name: model.fit(work.table, work.energy_j) for name, model in NULL_MODELS.items()},
@@ -279,37 +275,6 @@ def _spread(
     if left <= 0:
         return None
     return float(np.sqrt(np.nansum(relative**2) / left))
-
-
-def _misfit(sample: Sample, fitted: FloatArray, clusters: NDArray[np.intp], names: NDArray[np.str_]) -> Misfit | None:
-    from scipy.stats import chi2
-
-    relative = sample.rows.energy_j / np.where(fitted > 0, fitted, np.nan) - 1
-    relative = np.where(np.isfinite(relative), relative, 1.0)
-    count = np.bincount(clusters)
-    mean = np.bincount(clusters, relative) / count
-    within = np.bincount(clusters, (relative - mean[clusters]) ** 2)
-    spare = int(np.sum(count - 1))
-    pooled = float(np.sum(within) / spare) if spare > 0 else np.nan
-    window = sample.rows.uncertainty_rel**2
-    known = np.isfinite(window)
-    stated = np.bincount(clusters, np.where(known, window, 0.0)) / np.maximum(np.bincount(clusters, known), 1)
-    # the larger of what a window states and what repeats show, so that neither hides the other
-    variance = np.fmax(np.where(stated > 0, stated, np.nan), pooled) / count
-    usable = np.isfinite(variance) & (variance > 0)
-    left = int(usable.sum()) - int((sample.X != 0).any(axis=0).sum())
-    if left <= 0:
-        return None
-    square = float(np.sum(mean[usable] ** 2 / variance[usable]))
-    p_value = float(chi2.sf(square, left))
-    signed = np.bincount(clusters, fitted / sample.rows.energy_j - 1) / count
-    order = np.argsort(-np.abs(mean))[:_WORST_SHOWN]
-    return Misfit(
-        float(np.sqrt(square / left)),
-        p_value,
-        square / left > _MISFIT_VARIANCE_RATIO and p_value < _MISFIT_P,
-        {str(names[i]): float(signed[i]) for i in order},
-    )
 
 
 def _notes(

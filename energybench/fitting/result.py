@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from energybench.errors import FitError
+from energybench.fitting.misfit import Misfit
+from energybench.fitting.summary import summary_text
 from energybench.fitting.validation import Validation
 from energybench.fitting.verdict import Finding, Verdict
 from energybench.model.equation import Equation
@@ -23,26 +25,6 @@ if TYPE_CHECKING:
 
 #: What stands on everything that was fitted to modelled energy.
 PIPELINE_CHECK = "pipeline check, not energy"
-
-
-@dataclass(frozen=True)
-class Misfit:
-    """Whether rows miss the fit by more than their measurement explains.
-
-    `ratio`      root mean square over workloads of (mean relative residual / its measurement uncertainty); 1 is perfect
-    `p_value`    chance of a ratio as large were the equation right
-    `present`    ratio above √2 and p below 0.001
-    `worst`      workloads that miss most -> mean of (fitted − recorded) / recorded
-    """
-
-    ratio: float
-    p_value: float
-    present: bool
-    worst: Mapping[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready mapping."""
-        return {"ratio": self.ratio, "p_value": self.p_value, "present": self.present, "worst": dict(self.worst)}
 
 
 @dataclass(frozen=True)
@@ -210,8 +192,6 @@ class FitResult:
 
     def summary(self) -> str:
         """The result as text: coefficients, verdicts, diagnostics, errors beside the null models."""
-        from energybench.fitting.summary import summary_text
-
         return summary_text(self)
 
     def __str__(self) -> str:

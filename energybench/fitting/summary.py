@@ -2,13 +2,60 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Protocol
 
+from energybench.fitting.misfit import Misfit
+from energybench.fitting.validation import SplitScore, Validation
+from energybench.fitting.verdict import Finding, Verdict
+from energybench.model.equation import Equation
+from energybench.model.observations import Observations
+from energybench.records.vocabulary import Kind
 from energybench.units import format_si
 
-if TYPE_CHECKING:
-    from energybench.fitting.result import FitResult
-    from energybench.fitting.validation import SplitScore
+
+class SummarisedFit(Protocol):
+    """What a summary reads of a fit; `FitResult` has it."""
+
+    @property
+    def equation(self) -> Equation: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def rows(self) -> Observations: ...
+    @property
+    def nobs(self) -> int: ...
+    @property
+    def n_workloads(self) -> int: ...
+    @property
+    def level(self) -> float: ...
+    @property
+    def params(self) -> Mapping[str, float]: ...
+    @property
+    def units(self) -> Mapping[str, str]: ...
+    @property
+    def bse(self) -> Mapping[str, float | None]: ...
+    @property
+    def limits(self) -> Mapping[str, float | None]: ...
+    @property
+    def findings(self) -> Mapping[str, Finding]: ...
+    @property
+    def verdicts(self) -> Mapping[str, Verdict]: ...
+    @property
+    def advice(self) -> Mapping[str, str]: ...
+    @property
+    def vif(self) -> Mapping[str, float | None]: ...
+    @property
+    def condition_number(self) -> float: ...
+    @property
+    def misfit(self) -> Misfit | None: ...
+    @property
+    def validation(self) -> Validation | None: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    def conf_int(self, level: float | None = None) -> dict[str, tuple[float | None, float | None]]: ...
 
 
 def _quantity(value: float | None, unit: str) -> str:
@@ -19,7 +66,7 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
-def summary_text(fit: FitResult) -> str:
+def summary_text(fit: SummarisedFit) -> str:
     """Lines of at most about 120 characters; every energy carries the fit's kind."""
     lines = [
         f"{fit.equation.name} · {fit.equation.source} · {fit.kind} energy, {fit.target}",
@@ -62,7 +109,7 @@ def summary_text(fit: FitResult) -> str:
     return "\n".join(lines)
 
 
-def _validation_lines(fit: FitResult) -> list[str]:
+def _validation_lines(fit: SummarisedFit) -> list[str]:
     validation = fit.validation
     if validation is None:
         return ["not validated"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -111,58 +112,73 @@ class Sample:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, rows: BoolArray) -> Sample:
-        """The rows that a mask names."""
-        return Sample(self.rows.take(rows), self.X[rows])
+    @cached_property
+    def null_features(self) -> FloatArray:
+        """What each null model multiplies, shape (n, null models)."""
+        return np.stack([model.feature(self.rows.table) for model in NULL_MODELS.values()], axis=1)
 
-    def labels(self) -> list[str]:
-        """How each row is named."""
-        return [self.rows.row_label(i) for i in range(len(self))]
-
-
-def _predict(train: Sample, test: Sample, template: RelativeLeastSquares) -> tuple[FloatArray, FloatArray]:
-    """Predictions of the equation (m,) and of the null models (m, null models), all from the training rows alone."""
-    estimator = template.clone().fit(train.X, train.rows.energy_j)
-    predicted = estimator.predict(test.X)
-    unseen = ~template.carried(train.X)
-    predicted[(test.X[:, unseen] != 0).any(axis=1)] = np.nan
-    return predicted, _null_predictions(train.rows, test.rows)
+    @cached_property
+    def idle_energy_j(self) -> FloatArray:
+        """Idle power times duration (n,), NaN where unknown."""
+        return self.rows.table.column("idle_power_w") * self.rows.time_s
 
 
-def _null_predictions(train: Observations, test: Observations) -> FloatArray:
-    work = train.take(~train.idle)
-    columns = []
-    for model in NULL_MODELS.values():
-        values = model.predict(test.table, model.fit(work.table, work.energy_j))
-        if model.fixed is not None and test.target == "net":
-            values = values - test.table.column("idle_power_w") * test.time_s
-        columns.append(values)
-    return np.stack(columns, axis=1)
+@dataclass(frozen=True)
+class _Errors:
+    """Signed relative errors of the equation (n,) and of the null models (n, null models), NaN where not predicted."""
+
+    equation: FloatArray
+    nulls: FloatArray
+
+    @classmethod
+    def none_of(cls, n: int) -> _Errors:
+        return cls(np.full(n, np.nan), np.full((n, len(NULL_MODELS)), np.nan))
+
+
+def _errors(
+    train: Sample, train_rows: BoolArray, test: Sample, test_rows: BoolArray, template: RelativeLeastSquares
+) -> _Errors:
+    """Errors of the test rows, all predictions made from the training rows alone."""
+    X, y = train.X[train_rows], train.rows.energy_j[train_rows]
+    recorded = test.rows.energy_j[test_rows]
+    estimator = template.clone().fit(X, y)
+    predicted = estimator.predict(test.X[test_rows])
+    unseen = ~template.carried(X)
+    predicted[(test.X[test_rows][:, unseen] != 0).any(axis=1)] = np.nan
+    work = train_rows & ~train.rows.idle
+    nulls = np.empty((len(recorded), len(NULL_MODELS)))
+    for j, model in enumerate(NULL_MODELS.values()):
+        coefficient = model.fit_feature(train.null_features[work, j], train.rows.energy_j[work])
+        nulls[:, j] = np.nan if coefficient is None else coefficient * test.null_features[test_rows, j]
+        if model.fixed is not None and test.rows.target == "net":
+            nulls[:, j] -= test.idle_energy_j[test_rows]
+    return _Errors(predicted / recorded - 1, nulls / recorded[:, None] - 1)
 
 
 def _summarise(
-    name: str, unit: str, test: Sample, groups: LabelArray, errors: FloatArray, null_errors: FloatArray, folds: int
+    name: str, unit: str, rows: Observations, tested: BoolArray, groups: LabelArray, errors: _Errors, folds: int
 ) -> SplitScore:
-    labels = test.labels()
+    """Scores of the tested rows; `errors` and `groups` have one entry for each of them."""
+    label = rows.labels_at(np.flatnonzero(tested))
     members = _members(groups)
-    by_group = _medians(errors, members)
+    by_group = _medians(errors.equation, members)
     nulls = {}
     for j, null_name in enumerate(NULL_MODELS):
-        medians = _medians(null_errors[:, j], members)
+        medians = _medians(errors.nulls[:, j], members)
         nulls[null_name] = (
             float(np.median(list(medians.values()))) if medians else None,
-            score(null_errors[:, j], labels),
+            score(errors.nulls[:, j], label),
         )
     return SplitScore(
         name,
         unit,
         float(np.median(list(by_group.values()))) if by_group else None,
         by_group,
-        score(errors, labels),
+        score(errors.equation, label),
         nulls,
         folds,
-        int(np.isnan(errors).sum()),
-        _root_mean_square(errors, members),
+        int(np.isnan(errors.equation).sum()),
+        _root_mean_square(errors.equation, members),
     )
 
 
@@ -199,23 +215,26 @@ def _leave_out(
     name: str, unit: str, sample: Sample, groups: LabelArray, folds: Sequence[set[str]], template: RelativeLeastSquares
 ) -> SplitScore | None:
     """Refit without each fold's groups and score the rows in them; rows whose group is None always train."""
+    fold_of = {group: i for i, fold in enumerate(folds) for group in fold}
+    part = np.array([-1 if g is None else fold_of.get(g, -1) for g in groups], dtype=np.intp)
     scored = np.array([g is not None for g in groups], dtype=np.bool_) & ~sample.rows.idle
-    errors = np.full(len(sample), np.nan)
-    null_errors = np.full((len(sample), len(NULL_MODELS)), np.nan)
+    errors = _Errors.none_of(len(sample))
     done = 0
-    for fold in folds:
-        inside = scored & np.array([g in fold for g in groups], dtype=np.bool_)
-        train, test = sample.take(~inside), sample.take(inside)
-        if len(train) == 0 or len(test) == 0 or not train.X.any() or bool(train.rows.idle.all()):
+    for i in range(len(folds)):
+        inside = scored & (part == i)
+        if not inside.any() or not _can_train(sample, ~inside):
             continue
-        predicted, nulls = _predict(train, test, template)
-        recorded = test.rows.energy_j
-        errors[inside] = predicted / recorded - 1
-        null_errors[inside] = nulls / recorded[:, None] - 1
+        found = _errors(sample, ~inside, sample, inside, template)
+        errors.equation[inside], errors.nulls[inside] = found.equation, found.nulls
         done += 1
     if not done:
         return None
-    return _summarise(name, unit, sample.take(scored), groups[scored], errors[scored], null_errors[scored], done)
+    kept = _Errors(errors.equation[scored], errors.nulls[scored])
+    return _summarise(name, unit, sample.rows, scored, groups[scored], kept, done)
+
+
+def _can_train(sample: Sample, rows: BoolArray) -> bool:
+    return bool((rows & ~sample.rows.idle).any()) and bool(sample.X[rows].any())
 
 
 def _folds(names: Sequence[str], most: int, rng: np.random.Generator) -> list[set[str]]:
@@ -262,7 +281,7 @@ def validate(
     held: SplitScore | None = None
     if heldout is not None and len(heldout):
         held = _score_heldout(sample, heldout, template)
-    in_sample = score((fitted_j / sample.rows.energy_j - 1)[work], sample.take(work).labels())
+    in_sample = score((fitted_j / sample.rows.energy_j - 1)[work], sample.rows.labels_at(np.flatnonzero(work)))
     return Validation(_headline(leave_one, note), leave_one, families, random_split, held, in_sample, note)
 
 
@@ -277,27 +296,20 @@ def left_out_classes_rms(sample: Sample, template: RelativeLeastSquares) -> floa
 def _leave_family_out(family: str, sample: Sample, template: RelativeLeastSquares) -> SplitScore | None:
     families, classes = sample.rows.labels["family"], sample.rows.labels["kernel_class"]
     tested = (families == family) & ~sample.rows.idle
-    dropped = tested | np.isin(classes, list(FAMILY_KERNEL_CLASSES[family]))
-    train, test = sample.take(~dropped), sample.take(tested)
-    if len(test) == 0 or len(train) == 0 or not train.X.any() or bool(train.rows.idle.all()):
+    train = ~(tested | np.isin(classes, list(FAMILY_KERNEL_CLASSES[family])))
+    if not tested.any() or not _can_train(sample, train):
         return None
-    predicted, nulls = _predict(train, test, template)
-    return _score_predictions(f"leave-{family}-out", "family", test, test.rows.labels["family"], predicted, nulls)
+    errors = _errors(sample, train, sample, tested, template)
+    return _summarise(f"leave-{family}-out", "family", sample.rows, tested, families[tested], errors, 1)
 
 
 def _score_heldout(sample: Sample, heldout: Sample, template: RelativeLeastSquares) -> SplitScore:
-    predicted, nulls = _predict(sample, heldout, template)
+    everything = np.ones(len(heldout), dtype=np.bool_)
+    errors = _errors(sample, np.ones(len(sample), dtype=np.bool_), heldout, everything, template)
     networks, workloads = heldout.rows.labels["network"], heldout.rows.labels["workload"]
     groups = np.array([w if n is None else n for n, w in zip(networks, workloads, strict=True)], dtype=object)
     unit = "network" if any(n is not None for n in networks) else "workload"
-    return _score_predictions("held out", unit, heldout, groups, predicted, nulls)
-
-
-def _score_predictions(
-    name: str, unit: str, test: Sample, groups: LabelArray, predicted: FloatArray, nulls: FloatArray
-) -> SplitScore:
-    recorded = test.rows.energy_j
-    return _summarise(name, unit, test, groups, predicted / recorded - 1, nulls / recorded[:, None] - 1, 1)
+    return _summarise("held out", unit, heldout.rows, everything, groups, errors, 1)
 
 
 def _headline(split: SplitScore | None, note: str) -> dict[str, Any] | None:

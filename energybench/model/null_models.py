@@ -38,9 +38,12 @@ class NullModel:
 
         The median is what a null model can do best against a median error; a mean of ratios would make a straw man.
         """
+        return self.fit_feature(self.feature(table), energy_j)
+
+    def fit_feature(self, x: FloatArray, energy_j: FloatArray) -> float | None:
+        """The same from the quantity (n,) itself."""
         if self.fixed is not None:
             return self.fixed
-        x = self.feature(table)
         usable = np.isfinite(x) & (x > 0)
         return float(np.median(energy_j[usable] / x[usable])) if usable.any() else None
 

@@ -5,8 +5,9 @@ What cannot be fitted or scored is refused here, naming the row; what is left ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import numpy as np
@@ -75,7 +76,7 @@ class Observations:
         """Duration of a call, shape (n,)."""
         return self.table.column("time_s")
 
-    @property
+    @cached_property
     def idle(self) -> BoolArray:
         """Idle windows: they carry static power and are never scored."""
         return np.asarray((self.labels["split"] == "idle") | (self.labels["kernel_class"] == "idle"), dtype=np.bool_)
@@ -83,6 +84,10 @@ class Observations:
     def row_label(self, i: int) -> str:
         """How a row is named in a message: run, row and workload."""
         return f"{self.labels['run_id'][i]}/{self.labels['row_id'][i]} ({self.labels['workload'][i]})"
+
+    def labels_at(self, index: NDArray[np.intp]) -> Callable[[int], str]:
+        """Names of the rows that an index picks, each made when it is asked for: most never are."""
+        return lambda i: self.row_label(int(index[i]))
 
     def take(self, rows: BoolArray) -> Observations:
         """The rows that a mask names."""
@@ -201,6 +206,8 @@ class Observations:
 def _text(frame: pd.DataFrame, name: str) -> LabelArray:
     values = frame[name].to_numpy(dtype=object)
     # a missing text may arrive as None, NaN or pandas.NA
+    if all(type(v) is str for v in values):
+        return np.asarray(values, dtype=object)
     return np.array([v if isinstance(v, str) else None if _missing(v) else str(v) for v in values], dtype=object)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,8 @@ class Score:
         }
 
 
-def score(error_rel: FloatArray, labels: Sequence[str]) -> Score:
-    """Score signed relative errors (n,); predictions that do not exist (NaN) are not counted."""
+def score(error_rel: FloatArray, label: Callable[[int], str]) -> Score:
+    """Score signed relative errors (n,); predictions that do not exist (NaN) are not counted. `label` names row i."""
     there = np.flatnonzero(np.isfinite(error_rel))
     if there.size == 0:
         return Score(0, None, None, None, None, None)
@@ -50,6 +50,6 @@ def score(error_rel: FloatArray, labels: Sequence[str]) -> Score:
         float(np.median(ape)),
         float(np.mean(ape)),
         float(np.mean(errors)),
-        labels[int(there[worst])],
+        label(int(there[worst])),
         float(errors[worst]),
     )

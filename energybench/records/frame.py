@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from energybench.errors import RecordError
-from energybench.records.run_directory import RECORDS_NAME, read_records
+from energybench.records.run_directory import RECORDS_NAME, iter_records
 from energybench.records.run_record import RunRecord
 from energybench.records.vocabulary import COMPONENTS
 
@@ -61,4 +61,4 @@ def load_records(*paths: Path | str) -> pd.DataFrame:
 
     Raises RecordError with file and line when one is absent, damaged, of another version, or holds NaN.
     """
-    return records_frame(record for path in records_files(paths) for record in read_records(path))
+    return records_frame(record for path in records_files(paths) for record in iter_records(path))

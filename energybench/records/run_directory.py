@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,7 +116,11 @@ class RunDirectory:
 
 def read_records(path: Path) -> list[RunRecord]:
     """The records of one file. Raises RecordError with the line number of anything that cannot be one."""
-    records: list[RunRecord] = []
+    return list(iter_records(path))
+
+
+def iter_records(path: Path) -> Iterator[RunRecord]:
+    """The same one by one, so that a long file never stands in memory as objects."""
     seen: dict[tuple[str, str], int] = {}
     for number, row in iter_jsonl(path):
         try:
@@ -127,5 +131,4 @@ def read_records(path: Path) -> list[RunRecord]:
         if key in seen:
             raise RecordError(f"{path}:{number}: row {record.row_id} repeats line {seen[key]}; remove one of them")
         seen[key] = number
-        records.append(record)
-    return records
+        yield record
