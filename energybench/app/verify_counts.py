@@ -149,9 +149,13 @@ def _check(case: _Case) -> CountCheck:
     twin = count_model(case.twin, *case.twin_inputs, strict=True).total
     plain = getattr(kernels, case.operator)(*case.arrays, **case.options)
     outputs = plain if isinstance(plain, tuple) else (plain,)
-    spec = next(s for s in kernels.list_kernels() if (s.operator, s.dtype) == (case.operator, "float32"))
+    kernel_id = next(
+        s.kernel_id
+        for s in kernels.list_kernels()
+        if (s.name, s.variant, s.dtype) == (case.operator, counted.variant, "float32")
+    )
     return CountCheck(
-        kernel_id=spec.kernel_id,
+        kernel_id=kernel_id,
         shape=case.shape,
         macs=counted.counts.macs,
         closed_form=counted.counts == issued,

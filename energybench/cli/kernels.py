@@ -26,9 +26,13 @@ def kernels(
     if json_output:
         emit_json({"kernels": [spec.to_dict() for spec in specs]})
         return 0
-    columns = ("kernel", "operator", "direction", "variant", "dtype", "class", "devices")
+    columns = ("kernel", "operator", "direction", "variant", "dtype", "class", "devices", "here")
     rows = [
-        (s.kernel_id, s.operator, s.direction, s.variant, s.dtype, s.kernel_class, ", ".join(s.devices)) for s in specs
+        (
+            *(s.kernel_id, s.operator, s.direction, s.variant, s.dtype, s.kernel_class, ", ".join(s.devices)),
+            "runs" if s.runnable else "not run",
+        )
+        for s in specs
     ]
     table("", columns, rows)
     return 0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from energybench.errors import NativeModuleError, UsageError
 from energybench.kernels import native
 from energybench.kernels.arrays import Workspace
-from energybench.kernels.registry import check_device, resolve_variant
+from energybench.kernels.ladder import AUTO, choose_rung, refuse_what_cannot_run
+from energybench.kernels.operator import Operator
 from energybench.records.op_counts import OpCounts
 
 if TYPE_CHECKING:
@@ -19,26 +22,36 @@ if TYPE_CHECKING:
 TensorT = TypeVar("TensorT", "np.ndarray[Any, np.dtype[Any]]", "torch.Tensor")
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a launch returns: its outputs, the tallies of a counting run (else None), and the rung that ran."""
+
+    outputs: tuple[Any, ...]
+    counts: OpCounts | None
+    variant: str
+
+
 def _issued(tallies: Mapping[str, Any] | None) -> OpCounts | None:
     return None if tallies is None else OpCounts.from_dict({**tallies, "traffic_basis": "issued"})
 
 
 class Call:
-    """One kernel call: where it runs, its element type, and the native module's answer."""
+    """One kernel call: where it runs, its rung and element type, and the native module's answer."""
 
     def __init__(
         self,
-        operator: str,
+        operator: Operator,
         variant: str,
         threads: int | None,
         counting: bool,
         dtype: str,
         arrays: Mapping[str, object],
     ) -> None:
-        resolve_variant(operator, variant)
-        self.operator, self.counting, self.dtype = operator, counting, dtype
+        self.name, self.counting, self.dtype = operator.name, counting, dtype
         self.workspace = Workspace(arrays)
-        check_device(operator, self.workspace.device)
+        device = self.workspace.device
+        self.variant = choose_rung(self.name, operator.ladders, variant, device)
+        refuse_what_cannot_run(self.name, operator.ladders, self.variant, device)
         self.on_cuda = self.workspace.cuda_index is not None
         if self.on_cuda and threads is not None:
             raise UsageError(f"threads={threads} was given with CUDA tensors; leave it out")
@@ -51,11 +64,11 @@ class Call:
         return self.workspace.allocate(name, shape, self.dtype)
 
     def run_cpu(self, *arguments: Any) -> OpCounts | None:
-        function: Callable[..., Any] = getattr(native.cpu(), self.operator)
+        function: Callable[..., Any] = getattr(native.cpu(), self.name)
         return _issued(function(*arguments, self.threads, self.counting))
 
     def run_cuda(self, sizes: Sequence[int], arrays: Sequence[Any], *more: Any) -> OpCounts | None:
-        function: Callable[..., Any] = getattr(native.cuda(), self.operator)
+        function: Callable[..., Any] = getattr(native.cuda(), self.name)
         addresses = [0 if array is None else int(array.data_ptr()) for array in arrays]
         stream = self.workspace.stream()
         try:
@@ -63,5 +76,32 @@ class Call:
                 self.dtype, list(sizes), addresses, *more, self.workspace.cuda_index, stream, self.counting
             )
         except RuntimeError as error:
-            raise NativeModuleError(f"{self.operator} failed on CUDA: {error}") from error
+            raise NativeModuleError(f"{self.name} failed on CUDA: {error}") from error
         return _issued(tallies)
+
+    def finish(self, counts: OpCounts | None, *outputs: Any) -> Outcome:
+        """The outcome, with results of the caller's kind."""
+        return Outcome(tuple(self.workspace.result(output) for output in outputs), counts, self.variant)
+
+
+#: What a launch is given to begin its `Call` with: its arrays by name.
+Begin: TypeAlias = Callable[[Mapping[str, object]], Call]
+
+
+def launch(
+    operator: Operator,
+    *arrays: Any,
+    counting: bool = False,
+    variant: str = AUTO,
+    threads: int | None = None,
+    **options: Any,
+) -> Outcome:
+    """Run a kernel, plain or counting."""
+    shape, dtype = operator.read_shape(*arrays, **options)
+    begin: Begin = partial(Call, operator, variant, threads, counting, dtype)
+    return operator.launch(begin, shape, *arrays, **options)
+
+
+def run(operator: Operator, *arrays: Any, **options: Any) -> tuple[Any, ...]:
+    """The outputs of the plain kernel, the one that is measured."""
+    return launch(operator, *arrays, **options).outputs

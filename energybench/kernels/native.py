@@ -61,6 +61,11 @@ def describe_native(target: Target = "cpu") -> str:
     return f"{devices}, built for {module.architectures}"
 
 
+def instruction_sets() -> tuple[str, ...]:
+    """Vector instruction sets that this processor has and the module has rungs for, such as ``("avx2", "avx512")``."""
+    return tuple(getattr(cpu(), "instruction_sets", ()))
+
+
 def default_threads() -> int:
     """Threads when none are asked for: torch's number where torch is loaded, else OMP_NUM_THREADS."""
     torch = sys.modules.get("torch")

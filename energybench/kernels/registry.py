@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from energybench.errors import UsageError
+from energybench.kernels.arrays import KERNEL_DTYPES
+from energybench.kernels.families import attention, conv, gru, linear, pointwise, pool, probes, rows
+from energybench.kernels.ladder import choose_rung, refuse_what_cannot_run, runs_here
+from energybench.kernels.operator import Operator
 from energybench.records.op_counts import DTYPE_SHORT
 from energybench.records.vocabulary import Direction, KernelClass
 
-#: `auto` takes the last of an operator's ladder.
-AUTO: Final = "auto"
+_FAMILIES: Final = (conv, gru, attention, linear, rows, pointwise, pool, probes)
+#: Name of the function → its operator.
+OPERATORS: Final[Mapping[str, Operator]] = {o.name: o for family in _FAMILIES for o in family.OPERATORS}
 
 
 @dataclass(frozen=True, slots=True)
 class KernelSpec:
-    """One native kernel. `kernel_id` joins its measurements (plain build) with its counts (counting build)."""
+    """One native kernel. `kernel_id` joins its measurements (plain build) with its counts (counting build).
 
+    `name`  the function in `energybench.kernels`, which `count` and `counted_run` know it by
+    """
+
+    name: str
     operator: str
     direction: Direction
     variant: str
@@ -29,61 +39,44 @@ class KernelSpec:
         """Such as ``conv2d_forward_naive_fp32``."""
         return f"{self.operator}_{self.direction}_{self.variant}_{DTYPE_SHORT[self.dtype]}"
 
+    @property
+    def runnable(self) -> bool:
+        """Whether this machine can run it, on any of its devices."""
+        return any(runs_here(self.variant, device) for device in self.devices)
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""
-        return {"kernel_id": self.kernel_id, **asdict(self), "devices": list(self.devices)}
-
-
-#: Operator → kernel class, ladder of variants, devices that run it.
-_LADDERS: Final[dict[str, tuple[KernelClass, tuple[str, ...], tuple[str, ...]]]] = {
-    "conv2d": ("conv", ("naive",), ("cpu", "cuda")),
-    "gru": ("rnn", ("naive",), ("cpu", "cuda")),
-    "attention": ("attention", ("naive",), ("cpu", "cuda")),
-    "linear": ("gemm", ("naive",), ("cpu", "cuda")),
-    "softmax": ("softmax", ("naive",), ("cpu", "cuda")),
-    "layer_norm": ("norm", ("naive",), ("cpu", "cuda")),
-    "relu": ("pointwise", ("naive",), ("cpu", "cuda")),
-    "sigmoid": ("pointwise", ("naive",), ("cpu", "cuda")),
-    "tanh": ("pointwise", ("naive",), ("cpu", "cuda")),
-    "gelu": ("pointwise", ("naive",), ("cpu", "cuda")),
-    "max_pool2d": ("pool", ("naive",), ("cpu", "cuda")),
-    "avg_pool2d": ("pool", ("naive",), ("cpu", "cuda")),
-    "probe_fma": ("probe", ("naive",), ("cpu",)),
-    "probe_stream": ("probe", ("naive",), ("cpu",)),
-}
-
-OPERATORS: Final = tuple(_LADDERS)
+        return {"kernel_id": self.kernel_id, **asdict(self), "devices": list(self.devices), "runnable": self.runnable}
 
 
 def list_kernels() -> tuple[KernelSpec, ...]:
     """Every native kernel."""
     return tuple(
-        KernelSpec(operator, "forward", variant, dtype, kernel_class, devices)
-        for operator, (kernel_class, variants, devices) in _LADDERS.items()
-        for variant in variants
-        for dtype in ("float32", "float64")
+        KernelSpec(
+            operator.name,
+            operator.operator,
+            operator.direction,
+            variant,
+            dtype,
+            operator.kernel_class,
+            tuple(device for device, rungs in operator.ladders.items() if variant in rungs),
+        )
+        for operator in OPERATORS.values()
+        for variant in operator.variants
+        for dtype in KERNEL_DTYPES
     )
 
 
-def resolve_operator(name: str) -> str:
-    """The name itself. Raises UsageError when no kernel is called so."""
-    if name not in _LADDERS:
+def resolve_operator(name: str) -> Operator:
+    """The operator whose function is called so. Raises UsageError when there is none."""
+    if name not in OPERATORS:
         raise UsageError(f"there is no native kernel {name!r}; choose one of {', '.join(OPERATORS)}")
-    return name
+    return OPERATORS[name]
 
 
-def resolve_variant(operator: str, variant: str) -> str:
-    """The rung that `variant` names. Raises UsageError."""
-    variants = _LADDERS[resolve_operator(operator)][1]
-    if variant == AUTO:
-        return variants[-1]
-    if variant not in variants:
-        raise UsageError(f"{operator} has no variant {variant!r}; choose auto or one of {', '.join(variants)}")
-    return variant
-
-
-def check_device(operator: str, device: str) -> None:
-    """Raise UsageError unless the operator runs on ``cpu`` or ``cuda``."""
-    devices = _LADDERS[resolve_operator(operator)][2]
-    if device not in devices:
-        raise UsageError(f"{operator} has no {device} kernel yet; move its tensors to {' or '.join(devices)}")
+def resolve_variant(operator: str, variant: str, device: str = "cpu") -> str:
+    """The rung that a call with this `variant` runs on ``cpu`` or ``cuda``. Raises UsageError."""
+    found = resolve_operator(operator)
+    rung = choose_rung(found.name, found.ladders, variant, device)
+    refuse_what_cannot_run(found.name, found.ladders, rung, device)
+    return rung

@@ -35,6 +35,7 @@ class NativeRecipe:
     `arrays`      shapes of the positional array arguments, in the kernel's order
     `parameters`  which of them are weights (the M of the document's equations)
     `options`     the keyword arguments
+    `variant`     the rung; named, for `auto` would differ between machines
     """
 
     kernel: str
@@ -42,6 +43,7 @@ class NativeRecipe:
     parameters: frozenset[int]
     options: Mapping[str, Any] = field(default_factory=dict)
     component: str | None = None
+    variant: str = "naive"
 
     def _count(self, basis: Literal["compulsory", "issued"]) -> OpCounts:
         import numpy as np
@@ -50,7 +52,7 @@ class NativeRecipe:
 
         # Counts depend on shapes alone; `empty` leaves the memory untouched.
         arrays = [np.empty(shape, dtype=np.float32) for shape in self.arrays]
-        return kernels.count(self.kernel, *arrays, basis=basis, **self.options)
+        return kernels.count(self.kernel, *arrays, basis=basis, variant=self.variant, **self.options)
 
     def tally(self) -> Tally:
         """Closed-form counts, which tests prove equal to the counting kernels."""
@@ -73,7 +75,7 @@ class NativeRecipe:
 
         function = getattr(kernels, self.kernel)
         tensors = normal_tensors(self.arrays, dtype="float32", device=device, seed=seed)
-        options = dict(self.options)
+        options = {**self.options, "variant": self.variant}
         return _NativeCall(lambda: function(*tensors, threads=threads, **options))
 
 
@@ -87,7 +89,7 @@ def _native(
 ) -> Workload:
     return Workload(
         name=f"native/{kernel}/{label}",
-        kernel_id=f"{kernel}_forward_naive_fp32",
+        kernel_id=f"{kernel}_forward_{recipe.variant}_fp32",
         family=family,
         split="fit",
         kernel_class=kernel_class,

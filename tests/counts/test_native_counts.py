@@ -9,7 +9,7 @@ import torch
 from energybench import kernels
 from energybench.errors import CountingError, UsageError
 from energybench.kernels import native
-from energybench.kernels.shapes import ConvShape
+from energybench.kernels.families.conv.shape import ConvShape
 from energybench.records.op_counts import COUNT_FIELDS
 
 
@@ -100,5 +100,5 @@ def test_kernel_list_names_each_kernel_once():
     assert len(set(ids)) == len(ids)
     assert {"conv2d_forward_naive_fp32", "gru_forward_naive_fp64", "attention_forward_naive_fp32"} <= set(ids)
     for spec in specs:
-        assert callable(getattr(kernels, spec.operator))
+        assert callable(getattr(kernels, spec.name))
         assert spec.to_dict()["kernel_id"] == spec.kernel_id

@@ -34,7 +34,7 @@ BAD_CONVOLUTIONS: dict[str, tuple[Any, Any, str]] = {
     "mixed kinds": ((X, W.numpy()), {}, "mix torch and numpy"),
     "a list": (([[1.0]], W), {}, "x is a list; give a torch tensor or a numpy array"),
     "big-endian": ((X.numpy().astype(">f4"), W.numpy()), {}, "element type >f4"),
-    "variant": ((X, W), {"variant": "winograd"}, "no variant 'winograd'; choose auto or one of naive"),
+    "variant": ((X, W), {"variant": "winograd"}, "no variant 'winograd' on cpu; choose auto or one of naive"),
     "no threads": ((X, W), {"threads": 0}, "threads=0 is not a number of threads"),
     "too many threads": ((X, W), {"threads": 10**6}, "threads=1000000"),
     "meta": ((X.to("meta"), W.to("meta")), {}, "x is on meta"),

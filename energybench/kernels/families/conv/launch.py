@@ -1,0 +1,71 @@
+"""Launching two-dimensional convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.families.conv import counts
+from energybench.kernels.families.conv.shape import ConvShape, conv_shape
+from energybench.kernels.ladder import AUTO, NAIVE_ONLY
+from energybench.kernels.operator import Operator
+
+
+def _conv2d(
+    begin: Begin,
+    s: ConvShape,
+    x: Any,
+    w: Any,
+    bias: Any = None,
+    **_options: Any,
+) -> Outcome:
+    call = begin({"x": x, "w": w, "bias": bias})
+    y = call.allocate("y", *s.output_shape)
+    arrays = [*map(call.dense, (x, w, bias)), y]
+    if call.on_cuda:
+        sizes = [s.N, s.C_in, s.H, s.W, s.C_out, s.KH, s.KW, *s.stride, *s.padding, *s.dilation, s.groups]
+        tallies = call.run_cuda(sizes, arrays)
+    else:
+        tallies = call.run_cpu(*arrays, s.stride, s.padding, s.dilation, s.groups)
+    return call.finish(tallies, y)
+
+
+CONV2D = Operator("conv2d", "forward", "conv", NAIVE_ONLY, conv_shape, counts.conv2d, _conv2d)
+
+
+def conv2d(
+    x: TensorT,
+    w: TensorT,
+    bias: TensorT | None = None,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    variant: str = AUTO,
+    threads: int | None = None,
+) -> TensorT:
+    """Two-dimensional convolution, as `torch.nn.functional.conv2d` defines it.
+
+    Args:
+        x: ``[N, C_in, H, W]``, float32 or float64.
+        w: ``[C_out, C_in/groups, KH, KW]``.
+        bias: ``[C_out]`` or None.
+        stride: One integer, or two for height and width.
+        padding: Zeros on each side; the taps that fall on them are skipped.
+        dilation: Distance between taps.
+        groups: Groups of channels; ``groups == C_in`` is depthwise.
+        variant: ``auto`` or a rung of the ladder.
+        threads: CPU threads; None as torch or ``OMP_NUM_THREADS`` say.
+
+    Returns:
+        ``y[N, C_out, H_out, W_out]`` of the caller's kind.
+
+    Raises:
+        UsageError: The arguments cannot work; the message says which and what would.
+        NativeModuleError: The compiled kernels are missing or the device failed.
+    """
+    options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    (y,) = run(CONV2D, x, w, bias, **options, variant=variant, threads=threads)
+    return y  # type: ignore[no-any-return]

@@ -1,0 +1,45 @@
+"""`Operator`: all that the package knows about one native operator in one direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from energybench.kernels.closed_form import CountRequest
+from energybench.kernels.ladder import Ladders
+from energybench.records.op_counts import OpCounts
+from energybench.records.vocabulary import Direction, KernelClass
+
+if TYPE_CHECKING:
+    from energybench.kernels.call import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A kernel's names, its rungs, and its three functions, which take the same arrays and options.
+
+    `operator`      such as ``conv2d``; its backward pass has the same
+    `ladders`       device → variants, the plainest first (see `energybench.kernels.ladder`)
+    `read_shape`    ``(*arrays, **options) -> (shape, dtype)``: checks the call, raises UsageError
+    `closed_form`   ``(shape, CountRequest) -> OpCounts``
+    `launch`        ``(begin, shape, *arrays, **options) -> Outcome``, called by `energybench.kernels.call`
+    """
+
+    operator: str
+    direction: Direction
+    kernel_class: KernelClass
+    ladders: Ladders
+    read_shape: Callable[..., tuple[Any, str]]
+    closed_form: Callable[[Any, CountRequest], OpCounts]
+    launch: Callable[..., Outcome]
+
+    @property
+    def name(self) -> str:
+        """The function's name: ``conv2d``, ``conv2d_backward``, ``sgd_step``."""
+        return self.operator + {"forward": "", "backward": "_backward", "optimizer": "_step"}[self.direction]
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Every rung of every device, each once."""
+        return tuple(dict.fromkeys(rung for rungs in self.ladders.values() for rung in rungs))
