@@ -5,16 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from energybench.app.fit import read_environments
 from energybench.estimation import Comparison, compare_records
 from energybench.profiles import DeviceProfile
 from energybench.records.frame import load_records
 from energybench.records.run_directory import RunDirectory, write_json_atomic
 
 
-def compare_files(paths: Sequence[Path | str], profile: DeviceProfile | str | Path) -> Comparison:
-    """Compare every valid row with its estimate. Raises RecordError, ProfileError, ProfileMismatch."""
+def compare_files(
+    paths: Sequence[Path | str], profile: DeviceProfile | str | Path, *, other_device: bool = False
+) -> Comparison:
+    """Compare every valid row with its estimate.
+
+    Two machines' CPUs are both called "cpu" in their records: the environments behind them tell which they are.
+
+    Args:
+        paths: runs, or records files.
+        profile: a profile, its path or its name.
+        other_device: allow another device or clock policy than the profile's; a note then says so.
+
+    Raises RecordError, ProfileError, ProfileMismatch.
+    """
     loaded = profile if isinstance(profile, DeviceProfile) else DeviceProfile.load(profile)
-    return compare_records(load_records(*paths), loaded)
+    frame = load_records(*paths)
+    environments = read_environments([Path(p) for p in paths])
+    of_rows = [environments[h].to_dict() for h in dict.fromkeys(frame["environment_sha256"]) if h in environments]
+    return compare_records(frame, loaded, environments=of_rows, other_device=other_device)
 
 
 def compare_run(run: RunDirectory, profile: DeviceProfile) -> Comparison:

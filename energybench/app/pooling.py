@@ -6,20 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from energybench.errors import RecordError
+from energybench.records.device_identity import device_identity
 from energybench.records.environment import Environment
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Facts of an environment that must agree, by what they are called in a message. The clock *policy* is what was set;
-#: clocks and loads of the moment are left to differ. Power limits count as policy: they cap the clock.
-POOLED_FACTS: Final[Mapping[str, str]] = {
-    "gpu_driver_version": "driver",
-    "gpu_power_limit_w": "power limit",
-    "cpu_governor": "clock policy (governor)",
-    "cpu_turbo": "clock policy (turbo)",
-    "smt_active": "SMT",
-}
 #: Columns of the records themselves.
 _COLUMNS: Final[Mapping[str, str]] = {"device": "device", "meter": "meter", "kind": "meter kind", "threads": "threads"}
 
@@ -63,7 +55,6 @@ def _identity(rows: pd.DataFrame, environment: Environment | None) -> dict[str, 
         values = list(dict.fromkeys(None if value != value else value for value in rows[column]))
         identity[name] = values[0] if len(values) == 1 else values
     if environment is not None:
-        identity["device name"] = environment.device_name
-        identity["device UUID"] = environment.device_uuid
-        identity.update({name: environment.facts.get(fact) for fact, name in POOLED_FACTS.items()})
+        identity.update(device_identity(environment))
+        identity["driver"] = environment.facts.get("gpu_driver_version")
     return identity

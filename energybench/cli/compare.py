@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from energybench.cli.console import banner, emit_json, percent, say, table
 from energybench.cli.options import JsonFlag, Profile, parse_fraction
 from energybench.units import format_si
+
+if TYPE_CHECKING:
+    from energybench.estimation import Comparison
 
 #: Exit code when --fail-above is exceeded: the comparison worked, the claim did not hold.
 EXIT_ABOVE: Final = 1
@@ -22,6 +25,9 @@ def compare(
         str | None, typer.Option("--fail-above", help="Exit 1 when the median error is above this: 10%.")
     ] = None,
     worst: Annotated[int, typer.Option(help="How many of the worst rows to print.", min=0)] = 10,
+    other_device: Annotated[
+        bool, typer.Option("--other-device", help="Allow another machine or clock policy than the profile's.")
+    ] = False,
     json_output: JsonFlag = False,
 ) -> int:
     """Compare measured with estimated energy for every row, beside the null models.
@@ -31,7 +37,7 @@ def compare(
     from energybench.app.compare import compare_files
 
     limit = parse_fraction(fail_above) if fail_above is not None else None
-    comparison = compare_files(records, profile)
+    comparison = compare_files(records, profile, other_device=other_device)
     exceeded = limit is not None and (comparison.median_ape is None or comparison.median_ape > limit)
     if json_output:
         emit_json({**comparison.to_dict(), "fail_above": limit, "exceeded": exceeded})
@@ -74,12 +80,21 @@ def compare(
         say("pipeline check, not energy: fitting modelled power to time says nothing about accuracy")
     else:
         say(f"median error {percent(comparison.median_ape)} over {len(comparison.rows)} rows ({comparison.kind})")
-    say(f"{comparison.hits} of {comparison.with_interval} intervals hold the recorded energy")
+    say(f"{comparison.hits} of {comparison.with_interval} intervals hold the recorded energy{_share(comparison)}")
+    for method, number in comparison.interval_methods.items():
+        say(f"{number} intervals {method}")
     for note in comparison.notes:
         say(f"note: {note}")
     if exceeded:
         say(f"above the limit of {percent(limit)}")
     return EXIT_ABOVE if exceeded else 0
+
+
+def _share(comparison: Comparison) -> str:
+    if comparison.coverage_interval is None:
+        return ""
+    low, high = comparison.coverage_interval
+    return f" ({percent(low)} to {percent(high)} at 95 %, network by network)"
 
 
 def register(app: typer.Typer) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,12 +11,14 @@ import numpy as np
 
 from energybench.errors import ProfileMismatch, RecordError
 from energybench.estimation.applicability import refuse_basis, refuse_dtypes
-from energybench.estimation.interval import half_widths_j
+from energybench.estimation.cluster_share import cluster_share_interval
+from energybench.estimation.interval import half_widths_j, interval_method
 from energybench.model.features import FloatArray
 from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations
 from energybench.model.scores import Score, score
 from energybench.profiles.profile import DeviceProfile
+from energybench.records.device_identity import device_identity, differences
 from energybench.records.vocabulary import Kind
 
 if TYPE_CHECKING:
@@ -68,6 +71,8 @@ class Comparison:
     `by_family`, `by_split`, `by_network`  the first, for parts of the rows
     `null_models`              each null model's score on the same rows, with its coefficient from the profile's fit
     `hits`, `with_interval`    how many intervals at `level` hold the recorded energy, of how many
+    `coverage_interval`        95 % interval of that share, the network (or workload) being the unit; None below two
+    `interval_methods`         how the intervals came about -> how many; a network never calibrates its own
     `left_out`                 why rows were left out -> how many
     """
 
@@ -84,6 +89,8 @@ class Comparison:
     null_models: Mapping[str, Score]
     hits: int
     with_interval: int
+    coverage_interval: tuple[float, float] | None
+    interval_methods: Mapping[str, int]
     left_out: Mapping[str, int]
     notes: tuple[str, ...]
 
@@ -117,7 +124,13 @@ class Comparison:
             "by_split": {k: v.to_dict() for k, v in self.by_split.items()},
             "by_network": {k: v.to_dict() for k, v in self.by_network.items()},
             "null_models": {k: v.to_dict() for k, v in self.null_models.items()},
-            "intervals": {"hits": self.hits, "total": self.with_interval},
+            "intervals": {
+                "hits": self.hits,
+                "total": self.with_interval,
+                "share_low": None if self.coverage_interval is None else self.coverage_interval[0],
+                "share_high": None if self.coverage_interval is None else self.coverage_interval[1],
+                "methods": dict(self.interval_methods),
+            },
             "worst": [{"row": f"{r.run_id}/{r.row_id}", "name": r.name, "error_rel": r.error_rel} for r in self.worst],
             "left_out": dict(self.left_out),
             "notes": list(self.notes),
@@ -126,7 +139,12 @@ class Comparison:
 
 
 def compare_records(
-    records: pd.DataFrame, profile: DeviceProfile, *, level: float = 0.9, other_device: bool = False
+    records: pd.DataFrame,
+    profile: DeviceProfile,
+    *,
+    level: float = 0.9,
+    environments: Sequence[Mapping[str, Any]] = (),
+    other_device: bool = False,
 ) -> Comparison:
     """Compare recorded energies with the profile's.
 
@@ -134,12 +152,13 @@ def compare_records(
         records: one row per window; idle and invalid windows are left out.
         profile: whose coefficients.
         level: of the intervals.
-        other_device: allow records of another device or meter than the profile's; a note then says so.
+        environments: of the records, as `Environment.to_dict` gives them; they tell two machines' CPUs apart.
+        other_device: allow records of another device, clock policy or meter than the profile's; a note then says so.
 
     Raises:
         RecordError: rows that cannot be measurements, or none to compare.
         FitError: rows of several kinds, devices, meters or traffic bases.
-        ProfileMismatch: another kind of energy, device, meter, traffic basis or element type than the profile's.
+        ProfileMismatch: another kind of energy, device, clock policy, meter, traffic basis or element type.
     """
     everything = Observations.from_frame(records, target=profile.target)
     if everything.kind != profile.kind:
@@ -147,7 +166,13 @@ def compare_records(
             f"records hold {everything.kind} energy and profile {profile.name} was fitted to {profile.kind} energy; "
             f"compare with a profile fitted to {everything.kind} energy"
         )
-    notes = _other_device_notes(everything, profile, allowed=other_device)
+    notes = _other_device_notes(everything, profile, environments, allowed=other_device)
+    unknown = set(everything.input_distributions) - set(profile.domain.input_distributions)
+    if unknown and profile.domain.input_distributions:
+        notes.append(
+            f"inputs drawn from {', '.join(sorted(unknown))}, the profile's from "
+            f"{', '.join(profile.domain.input_distributions)}: values alone move the energy of matrix products"
+        )
     refuse_basis(profile, everything.traffic_basis)
     rows = everything.take(~everything.idle)
     if len(rows) == 0:
@@ -168,7 +193,9 @@ def compare_records(
 _KIND_NOTES: Final = {"modelled": "pipeline check, not energy: the recorded energy is modelled too"}
 
 
-def _other_device_notes(rows: Observations, profile: DeviceProfile, *, allowed: bool) -> list[str]:
+def _other_device_notes(
+    rows: Observations, profile: DeviceProfile, environments: Sequence[Mapping[str, Any]], *, allowed: bool
+) -> list[str]:
     notes = []
     for what, theirs, ours in (("device", rows.device, profile.device), ("meter", rows.meter, profile.meter)):
         if theirs != ours:
@@ -178,6 +205,14 @@ def _other_device_notes(rows: Observations, profile: DeviceProfile, *, allowed: 
                     "use the device's own profile, or allow another device if the transfer is what you test"
                 )
             notes.append(f"another {what}: records of {theirs}, profile of {ours}")
+    ours_now = device_identity(profile.environment)
+    unlike = dict.fromkeys(d for e in environments for d in differences(device_identity(e), ours_now))
+    if unlike and not allowed:
+        raise ProfileMismatch(
+            f"the records' machine is not that of profile {profile.name}: {'; '.join(unlike)} (records / profile); "
+            "use the machine's own profile, or allow another device if the transfer is what you test"
+        )
+    notes += [f"another machine or state (records / profile): {what}" for what in unlike]
     return notes
 
 
@@ -192,7 +227,8 @@ def _compare(
     recorded = rows.energy_j
     estimated = X @ np.array(list(profile.params.values()))
     errors = estimated / recorded - 1
-    half = half_widths_j(profile, X, estimated, level)
+    networks = [None if n is None else str(n) for n in rows.labels["network"]]
+    half = half_widths_j(profile, X, estimated, level, networks=networks)
     timed, timed_energy = _with_predicted_time(rows, profile)
     compared = tuple(
         _row(
@@ -212,6 +248,7 @@ def _compare(
             values = values - rows.table.column("idle_power_w") * rows.time_s
         nulls[name] = score(values / recorded - 1, rows.row_label)
     hits = [r.hit for r in compared if r.hit is not None]
+    units = [r.name for r in compared if r.hit is not None]
     return Comparison(
         rows=compared,
         kind=rows.kind,
@@ -226,9 +263,19 @@ def _compare(
         null_models=nulls,
         hits=sum(hits),
         with_interval=len(hits),
+        coverage_interval=cluster_share_interval(hits, units),
+        interval_methods=_methods(profile, networks, level) if hits else {},
         left_out=left_out,
         notes=notes,
     )
+
+
+def _methods(profile: DeviceProfile, networks: Sequence[str | None], level: float) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for name, number in Counter(networks).items():
+        method = interval_method(profile, level, network=name)
+        counted[method] = counted.get(method, 0) + number
+    return counted
 
 
 def _with_predicted_time(rows: Observations, profile: DeviceProfile) -> tuple[FloatArray | None, FloatArray | None]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from energybench.errors import ProfileMismatch, UsageError
 from energybench.estimation.applicability import foreign_classes, refuse_basis, refuse_dtypes
-from energybench.estimation.interval import EnergyInterval, half_widths_j
+from energybench.estimation.interval import ANY_NETWORK, EnergyInterval, half_widths_j, interval_method
 from energybench.estimation.operators import module_sums, operator_table
 from energybench.model.equation import Equation
 from energybench.model.features import FeatureTable, FloatArray, feature_row
@@ -19,9 +19,6 @@ from energybench.records.model_counts import ModelCounts
 from energybench.records.op_counts import OpCounts
 from energybench.records.vocabulary import KernelClass, Kind
 from energybench.units import Joule, Second, format_si
-
-#: How an interval came about, for `EnergyEstimate.interval_method`.
-PARAMETRIC = "parametric: coefficient covariance, spread over left-out workloads and, where predicted, the time's error"
 
 
 @dataclass(frozen=True)
@@ -47,16 +44,28 @@ class EnergyEstimate:
     counts: ModelCounts | OpCounts = field(repr=False)
     table: FeatureTable = field(repr=False)
     X: FloatArray = field(repr=False)
-    interval_method: str = PARAMETRIC
 
     def interval(self, level: float = 0.9) -> EnergyInterval | None:
         """Prediction interval of one call; None where the profile cannot say how unseen workloads spread."""
         half = half_widths_j(
-            self.profile, self.X, np.array([self.energy_j]), level, time_variance_j2=self._time_variance_j2()
+            self.profile,
+            self.X,
+            np.array([self.energy_j]),
+            level,
+            networks=[self._network],
+            time_variance_j2=self._time_variance_j2(),
         )
         if half is None:
             return None
         return EnergyInterval(max(self.energy_j - float(half[0]), 0.0), self.energy_j + float(half[0]))
+
+    def interval_method(self, level: float = 0.9) -> str:
+        """How `interval` comes about, in words: conformal over networks, or parametric and why."""
+        return interval_method(self.profile, level, network=self._network, time_predicted=self.time_kind == "predicted")
+
+    @property
+    def _network(self) -> str | None:
+        return ANY_NETWORK if isinstance(self.counts, ModelCounts) else None
 
     def _time_variance_j2(self) -> float:
         if self.time_kind != "predicted" or self.profile.time_law is None:
@@ -125,7 +134,7 @@ class EnergyEstimate:
                 "level": level,
                 "low_j": None if interval is None else interval.low_j,
                 "high_j": None if interval is None else interval.high_j,
-                "method": None if interval is None else self.interval_method,
+                "method": None if interval is None else self.interval_method(level),
             },
             "time_s": self.time_s,
             "time_kind": self.time_kind,

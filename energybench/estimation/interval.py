@@ -1,20 +1,28 @@
 """Prediction intervals: what is unknown about the coefficients, the equation and the duration.
 
-Parametric, Student's t: variance = xᵀΣx (coefficients) + (spread · E)² (an unseen workload about its prediction, from
-workloads left out of the fit) + (static power · T · relative error of T)² where the time was predicted. The meter's
-gain is left out: on the same device it cancels, since the coefficients carry it.
+The predicted variance (`energybench.model.predicted_spread`) is widened by a factor. For networks it is conformal where
+the profile knows enough networks that its fit never saw; else, and for single operators, it is Student's t, which takes
+the spread over left-out workloads for that of networks. A predicted time adds (static power · T · relative error of T)²
+by Student's t in either case, since the networks were scored at their measured times. The meter's gain is left out: on
+the same device it cancels, since the coefficients carry it.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from energybench.errors import UsageError
+from energybench.estimation.conformal import conformal_factor, networks_needed
 from energybench.model.features import FloatArray
+from energybench.model.predicted_spread import predicted_variance_j2
 from energybench.profiles.profile import DeviceProfile
 from energybench.units import Joule
+
+#: A network that the profile need not know; its own name where it has one, so that it does not calibrate itself.
+ANY_NETWORK: Final = ""
 
 
 class EnergyInterval(NamedTuple):
@@ -30,21 +38,53 @@ def half_widths_j(
     energy_j: FloatArray,
     level: float,
     *,
+    networks: Sequence[str | None] | None = None,
     time_variance_j2: FloatArray | float = 0.0,
 ) -> FloatArray | None:
     """Half widths (n,) of intervals about energies (n,) with features X (n, k).
 
+    `networks` names the network of each row (`ANY_NETWORK` for one without a name), None for what is no network.
     None where the profile has no spread, so that nothing is known about an unseen workload. Raises UsageError on a
     level outside (0, 1).
     """
-    if not 0 < level < 1:
-        raise UsageError(f"level {level!r} is not between 0 and 1; use 0.9 for a 90 % interval")
+    _check_level(level)
     spread_rel = profile.diagnostics["spread_rel"]
     if spread_rel is None:
         return None
+    factor = np.full(len(X), _student_factor(profile, level))
+    time_half_j2 = factor**2 * time_variance_j2
+    if networks is not None:
+        for name in {n for n in networks if n is not None}:
+            if (conformal := conformal_factor(profile.network_scores, level, without=name)) is not None:
+                factor[[n == name for n in networks]] = conformal
+    variance = predicted_variance_j2(X, energy_j, profile.covariance, spread_rel)
+    return np.asarray(np.sqrt(factor**2 * variance + time_half_j2), dtype=np.float64)
+
+
+def interval_method(
+    profile: DeviceProfile, level: float, *, network: str | None = ANY_NETWORK, time_predicted: bool = False
+) -> str:
+    """How an interval of a network (None: of an operator) came about, in words."""
+    _check_level(level)
+    time = "; predicted time by Student's t" if time_predicted else ""
+    if network is None:
+        return "parametric (Student's t): coefficients and spread over left-out workloads" + time
+    known = sum(name != network for name in profile.network_scores)
+    if known >= networks_needed(level):
+        return f"conformal over {known} networks that the fit never saw" + time
+    return (
+        f"parametric (Student's t), since only {known} calibration networks are known and {level:.0%} needs "
+        f"{networks_needed(level)}" + time
+    )
+
+
+def _student_factor(profile: DeviceProfile, level: float) -> float:
     from scipy.stats import t
 
-    parameters = np.maximum(np.einsum("ij,jk,ik->i", X, profile.covariance, X), 0.0)
-    variance = parameters + (spread_rel * energy_j) ** 2 + time_variance_j2
-    dof = max(int(profile.diagnostics["n_workloads"]) - X.shape[1], 1)
-    return np.asarray(t.ppf(0.5 + level / 2, dof) * np.sqrt(variance), dtype=np.float64)
+    dof = max(int(profile.diagnostics["n_workloads"]) - len(profile.coefficients), 1)
+    return float(t.ppf(0.5 + level / 2, dof))
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise UsageError(f"level {level!r} is not between 0 and 1; use 0.9 for a 90 % interval")

@@ -10,6 +10,7 @@ import numpy as np
 from energybench.design.collinearity import condition_number, vif
 from energybench.errors import FitError
 from energybench.fitting.active_power import needs_active_power
+from energybench.fitting.calibration import network_scores
 from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
 from energybench.fitting.kernel_classes import choose_kernel_classes
@@ -109,6 +110,7 @@ def fit_records(
     scored: Validation | None = None
     if validation:
         scored = validate(sample, estimator, fitted, heldout=held_sample, seed=seed, note=note)
+    spread_rel = _spread(scored, sample, fitted, estimator)
     work = sample.rows.take(~sample.rows.idle)
     return FitResult(
         equation=chosen,
@@ -124,7 +126,7 @@ def fit_records(
         rows=sample.rows,
         X=sample.X,
         fittedvalues=fitted,
-        spread_rel=_spread(scored, sample, fitted, estimator),
+        spread_rel=spread_rel,
         n_workloads=len(set(work.labels["workload"])),
         converged=estimator.converged_,
         misfit=measure_misfit(sample.rows, sample.X, fitted, clusters, names),
@@ -133,6 +135,7 @@ def fit_records(
         null_models={name: model.fit(work.table, work.energy_j) for name, model in NULL_MODELS.items()},
         level=level,
         notes=_notes(chosen, rows, design.dropped, estimator, inflation, note, held_sample, int(held.sum())),
+        network_scores=network_scores(scored, sample, held_sample, covariance.matrix, spread_rel),
         shrunken=shrinkage is not None,
     )
 

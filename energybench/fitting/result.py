@@ -40,6 +40,7 @@ class FitResult:
     `resid`              recorded − fitted energy in joules, (n,); `resid_rel` the same over the recorded
     `misfit`             None where neither repeats nor window uncertainties say how well the rows were measured
     `notes`              what was left out and what to keep in mind
+    `network_scores`     network -> how many predicted standard deviations its windows lie from what never saw them
     `shrunken`           coefficients of kernel classes were drawn towards their mean
     """
 
@@ -65,6 +66,7 @@ class FitResult:
     null_models: Mapping[str, float | None]
     level: float
     notes: tuple[str, ...] = field(default=())
+    network_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     shrunken: bool = False
 
     @property
@@ -183,6 +185,7 @@ class FitResult:
             "n_workloads": self.n_workloads,
             "condition_number": _finite(self.condition_number),
             "spread_rel": self.spread_rel,
+            "network_scores": {name: list(scores) for name, scores in self.network_scores.items()},
             "misfit": None if self.misfit is None else self.misfit.to_dict(),
             "validation": None if self.validation is None else self.validation.to_dict(),
             "null_models": dict(self.null_models),

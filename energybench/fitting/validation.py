@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -43,6 +43,7 @@ class SplitScore:
     `folds`           refits made; fewer than groups where groups were left out several at a time
     `rms_rel`         root mean square of (recorded − predicted) / predicted, every group alike: what an interval needs
     `not_predictable` rows with work that no training row had, such as an element type
+    `rows`            which rows of the sample were scored, (m,); `error_rel` their signed errors, (m,)
     """
 
     name: str
@@ -54,6 +55,8 @@ class SplitScore:
     folds: int
     not_predictable: int
     rms_rel: float | None
+    rows: NDArray[np.intp] = field(repr=False)
+    error_rel: FloatArray = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""
@@ -159,7 +162,8 @@ def _summarise(
     name: str, unit: str, rows: Observations, tested: BoolArray, groups: LabelArray, errors: _Errors, folds: int
 ) -> SplitScore:
     """Scores of the tested rows; `errors` and `groups` have one entry for each of them."""
-    label = rows.labels_at(np.flatnonzero(tested))
+    index = np.flatnonzero(tested)
+    label = rows.labels_at(index)
     members = _members(groups)
     by_group = _medians(errors.equation, members)
     nulls = {}
@@ -179,6 +183,8 @@ def _summarise(
         folds,
         int(np.isnan(errors.equation).sum()),
         _root_mean_square(errors.equation, members),
+        index,
+        errors.equation,
     )
 
 

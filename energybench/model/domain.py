@@ -38,16 +38,18 @@ def mixes(table: FeatureTable) -> dict[str, FloatArray]:
 class Domain:
     """What the fitted rows covered.
 
-    `ranges`  mix -> (smallest, largest) over rows that have any of it; a mix that no row had is absent
+    `ranges`               mix -> (smallest, largest) over rows that have any of it; a mix that no row had is absent
+    `input_distributions`  what the inputs were drawn from: values alone move the energy of a product at equal counts
     """
 
     ranges: Mapping[str, tuple[float, float]]
     dtypes: tuple[str, ...]
     kernel_classes: tuple[str, ...]
     families: tuple[str, ...]
+    input_distributions: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, table: FeatureTable, families: tuple[str, ...]) -> Domain:
+    def of(cls, table: FeatureTable, families: tuple[str, ...], input_distributions: tuple[str, ...] = ()) -> Domain:
         """The domain of a table's rows, idle windows apart."""
         work = table.take(table.kernel_class != "idle")
         ranges = {}
@@ -56,7 +58,7 @@ class Domain:
             if there.size:
                 ranges[name] = (float(there.min()), float(there.max()))
         classes = tuple(sorted({str(c) for c in work.kernel_class}))
-        return cls(ranges, work.dtypes, classes, tuple(sorted(families)))
+        return cls(ranges, work.dtypes, classes, tuple(sorted(families)), tuple(sorted(input_distributions)))
 
     def outside(self, table: FeatureTable) -> list[str]:
         """Why the only row of a table lies outside, in words; empty where it lies inside."""
@@ -81,6 +83,7 @@ class Domain:
             "dtypes": list(self.dtypes),
             "kernel_classes": list(self.kernel_classes),
             "families": list(self.families),
+            "input_distributions": list(self.input_distributions),
         }
 
     @classmethod
@@ -91,4 +94,5 @@ class Domain:
             tuple(data["dtypes"]),
             tuple(data["kernel_classes"]),
             tuple(data["families"]),
+            tuple(data["input_distributions"]),
         )

@@ -51,7 +51,8 @@ class Observations:
     `table`            features, n rows
     `energy_j`         the target, gross or net of idle, per call, shape (n,)
     `uncertainty_rel`  the window's own standard uncertainty over the energy, NaN where unknown, shape (n,)
-    `labels`           run_id, row_id, workload, network, family, split, kernel_class, implementation, dtype: (n,) each
+    `labels`           run_id, row_id, workload, network, family, split, kernel_class, implementation, dtype, and where
+                       the records say it input_distribution: (n,) each
     `left_out`         why rows of the frame are not here -> how many
     `sources`          hashes of the environments behind the rows
     """
@@ -80,6 +81,14 @@ class Observations:
     def idle(self) -> BoolArray:
         """Idle windows: they carry static power and are never scored."""
         return np.asarray((self.labels["split"] == "idle") | (self.labels["kernel_class"] == "idle"), dtype=np.bool_)
+
+    @property
+    def input_distributions(self) -> tuple[str, ...]:
+        """What the inputs of the rows with work were drawn from, as far as the records say."""
+        given = self.labels.get("input_distribution")
+        if given is None:
+            return ()
+        return tuple(sorted({str(v) for v in given[~self.idle] if v not in (None, "none")}))
 
     def row_label(self, i: int) -> str:
         """How a row is named in a message: run, row and workload."""
@@ -122,6 +131,8 @@ class Observations:
         if absent:
             raise RecordError(f"records lack the columns {', '.join(absent)}; load them with energybench.load_records")
         labels = {name: _text(frame, name) for name in _LABELS}
+        if "input_distribution" in frame.columns:
+            labels["input_distribution"] = _text(frame, "input_distribution")
         _refuse_duplicates(labels)
         left_out: dict[str, int] = {}
         if "valid" in frame.columns:

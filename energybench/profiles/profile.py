@@ -28,7 +28,8 @@ from energybench.version import __version__
 
 # Format history. An older version is converted when it is loaded, a newer one refused.
 #   1   first version
-SCHEMA_VERSION: Final = 1
+#   2   network_scores, which calibrate intervals; the input distributions that the rows had
+SCHEMA_VERSION: Final = 2
 
 
 class FittedEquation(Protocol):
@@ -68,6 +69,7 @@ class DeviceProfile:
     `meter_gain_rel` relative standard uncertainty of the meter's absolute scale, None where unknown
     `covariance`    (k, k), in the order of `coefficients`
     `diagnostics`   nobs, n_workloads, condition_number, vif, spread_rel, misfit
+    `network_scores` network that the fit never saw -> |recorded − predicted| over predicted deviation, by window
     `null_models`   coefficients of the null models on the fitted rows
     `validation`    what the fit scored on rows left out, None where it was not validated
     `environment`   the machine, as the run recorded it
@@ -87,6 +89,7 @@ class DeviceProfile:
     coefficients: Mapping[str, Coefficient]
     covariance: FloatArray
     diagnostics: Mapping[str, Any]
+    network_scores: Mapping[str, tuple[float, ...]]
     domain: Domain
     time_law: TimeLaw | None
     null_models: Mapping[str, float | None]
@@ -154,7 +157,12 @@ class DeviceProfile:
                 **{k: result[k] for k in ("nobs", "n_workloads", "condition_number", "spread_rel", "misfit")},
                 "vif": {coefficient: row["vif"] for coefficient, row in result["params"].items()},
             },
-            "domain": Domain.of(fit.rows.table, tuple({str(f) for f in fit.rows.labels["family"]})).to_dict(),
+            "network_scores": result["network_scores"],
+            "domain": Domain.of(
+                fit.rows.table,
+                tuple({str(f) for f in fit.rows.labels["family"]}),
+                fit.rows.input_distributions,
+            ).to_dict(),
             "time_law": result["time_law"],
             "null_models": result["null_models"],
             "validation": result["validation"],
@@ -194,6 +202,7 @@ class DeviceProfile:
             "coefficients": {name: c.to_dict() for name, c in self.coefficients.items()},
             "covariance": self.covariance.tolist(),
             "diagnostics": dict(self.diagnostics),
+            "network_scores": {name: list(scores) for name, scores in self.network_scores.items()},
             "domain": self.domain.to_dict(),
             "time_law": None if self.time_law is None else self.time_law.to_dict(),
             "null_models": dict(self.null_models),
@@ -206,6 +215,7 @@ class DeviceProfile:
     @classmethod
     def from_dict(cls, data: Any, *, origin: str = "profile") -> Self:
         """Validate and build. Raises ProfileError with one line that names the first thing wrong."""
+        data = _current(data)
         check_profile(data, origin=origin)
         return cls(
             name=data["name"],
@@ -222,6 +232,7 @@ class DeviceProfile:
             coefficients={name: Coefficient.from_dict(c) for name, c in data["coefficients"].items()},
             covariance=np.array(data["covariance"], dtype=np.float64),
             diagnostics=data["diagnostics"],
+            network_scores={name: tuple(scores) for name, scores in data["network_scores"].items()},
             domain=Domain.from_dict(data["domain"]),
             time_law=None if data["time_law"] is None else TimeLaw.from_dict(data["time_law"]),
             null_models=data["null_models"],
@@ -236,6 +247,19 @@ class DeviceProfile:
 def profile_schema() -> Mapping[str, Any]:
     """The published JSON Schema of the current version."""
     return cast("Mapping[str, Any]", json.loads((Path(__file__).parent / "schema.json").read_text(encoding="utf-8")))
+
+
+def _current(data: Any) -> Any:
+    """Older formats as the current one; anything else as it is, for `check_profile` to refuse."""
+    if not isinstance(data, dict) or data.get("schema_version") != 1:
+        return data
+    domain = data.get("domain")
+    return {
+        **data,
+        "schema_version": SCHEMA_VERSION,
+        "network_scores": {},
+        "domain": {**domain, "input_distributions": []} if isinstance(domain, dict) else domain,
+    }
 
 
 def check_profile(data: Any, *, origin: str = "profile") -> None:

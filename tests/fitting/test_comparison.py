@@ -123,3 +123,37 @@ def test_net_profiles_are_compared_with_net_energies(frame) -> None:
     work = frame[frame["split"] != "idle"]
     net = work["energy_j"] - work["idle_power_w"] * work["time_s"]
     assert [r.recorded_energy_j for r in comparison.rows] == pytest.approx(list(net), rel=1e-12)
+
+
+def environment(**changed) -> dict[str, object]:
+    facts = {"cpu_governor": "performance", "cpu_turbo": False, "gpu_power_limit_w": None, **changed.pop("facts", {})}
+    return {"device_name": "Xeon 1", "device_uuid": None, "facts": facts, **changed}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"device_name": "EPYC 2"}, r"device name \(EPYC 2 / Xeon 1\)"),
+        ({"facts": {"cpu_governor": "powersave"}}, r"governor\) \(powersave / performance\)"),
+        ({"facts": {"cpu_turbo": True}}, r"turbo\) \(True / False\)"),
+    ],
+)
+def test_two_machines_that_are_both_called_cpu_are_told_apart(frame, changed, message) -> None:
+    profile = DeviceProfile.from_fit(fit_records(frame), name="bench", environment=environment())
+    same = compare_records(frame, profile, environments=[environment()])
+    assert not any("another machine" in note for note in same.notes)
+    with pytest.raises(ProfileMismatch, match=message):
+        compare_records(frame, profile, environments=[environment(), environment(**changed)])
+    told = compare_records(frame, profile, environments=[environment(**changed)], other_device=True)
+    assert sum("another machine or state" in note for note in told.notes) == 1
+    unknown = compare_records(frame, profile, environments=[environment(facts={"cpu_governor": None})])
+    assert unknown.notes == same.notes
+
+
+def test_inputs_of_another_distribution_are_named(frame) -> None:
+    frame = frame.assign(input_distribution="normal(0,1)")
+    profile = DeviceProfile.from_fit(fit_records(frame), name="bench")
+    assert profile.domain.input_distributions == ("normal(0,1)",)
+    other = compare_records(frame.assign(input_distribution="zeros"), profile)
+    assert any("inputs drawn from zeros" in note for note in other.notes)
+    assert not any("inputs drawn" in note for note in compare_records(frame, profile).notes)

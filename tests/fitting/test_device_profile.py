@@ -230,7 +230,7 @@ def test_a_covariance_that_is_none_is_refused(profile) -> None:
         ("[]", "is no device profile"),
         ("{}", "is no device profile"),
         ('{"schema_version": "1"}', "is no device profile"),
-        ('{"schema_version": 99}', "has schema version 99, this energybench reads 1; update energybench"),
+        ('{"schema_version": 99}', "has schema version 99, this energybench reads 2; update energybench"),
         ('{"schema_version": 0}', "schema version 0, which never existed"),
         ("[" * 100_000, "nested too deeply|is damaged"),
     ],
@@ -242,6 +242,17 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path, text: str, messag
         DeviceProfile.load(path)
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
+
+
+def test_a_profile_of_the_first_version_still_loads(profile) -> None:
+    data = profile.to_dict()
+    del data["network_scores"], data["domain"]["input_distributions"]
+    old = DeviceProfile.from_dict({**data, "schema_version": 1})
+    assert old.params == profile.params
+    assert old.network_scores == {}
+    assert old.to_dict()["schema_version"] == 2
+    with pytest.raises(ProfileError, match="lacks network_scores"):
+        DeviceProfile.from_dict({**data, "schema_version": 2})
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
