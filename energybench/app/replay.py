@@ -73,7 +73,11 @@ def _differences(record: RunRecord, readings: dict[str, WindowReadings]) -> list
     recorded = readings.get(record.row_id)
     if recorded is None:
         return [Difference(record.row_id, "readings", "present", None)]
-    idle = readings.get(record.row_id + IDLE_SUFFIX)
+    # Readings before format 3 name no idle window: there it is the row's own.
+    idle_row_id = recorded.idle_row_id or record.row_id + IDLE_SUFFIX
+    idle = readings.get(idle_row_id)
+    if idle is None and recorded.idle_row_id is not None:
+        return [Difference(record.row_id, "idle readings", recorded.idle_row_id, None)]
     try:
         beside_w = None if idle is None else idle_power_w(idle, kind=record.kind)
         values = window_values(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TerminalProgress:
-    """A bar with time left, the current workload and its energy with its kind; a skipped workload gets a line."""
+    """A bar with time left, the current workload, its energy with interval and kind; a skipped one gets a line."""
 
     def __init__(self, bar: Bar) -> None:
         self._bar = bar
@@ -29,10 +29,13 @@ class TerminalProgress:
         self._bar.start_task(self._task)
         self._bar.update(self._task, description=f"{design} with {meter} ({kind})", total=rows, completed=done)
 
-    def row_done(self, record: RunRecord, *, done: int, rows: int) -> None:
+    def row_done(self, record: RunRecord, *, done: int, rows: int, width_rel: float | None) -> None:
         """The bar moves on."""
+        width = "" if width_rel is None else f" ± {width_rel:.1%}"
         state = (
-            f"{format_si(record.energy_j, 'J')} {record.kind}" if record.valid else f"invalid: {record.invalid_reason}"
+            f"{format_si(record.energy_j, 'J')}{width} {record.kind}"
+            if record.valid
+            else f"invalid: {record.invalid_reason}"
         )
         self._bar.update(self._task, completed=done, total=rows, description=f"{record.workload}: {state}")
 
@@ -53,7 +56,7 @@ class LineProgress:
         resumed = f", {done} already done" if done else ""
         warn(f"energybench: design {design}, meter {meter} ({kind}), at most {rows} windows{resumed}")
 
-    def row_done(self, record: RunRecord, *, done: int, rows: int) -> None:
+    def row_done(self, record: RunRecord, *, done: int, rows: int, width_rel: float | None) -> None:
         """Nothing unless the window is invalid."""
         if not record.valid:
             warn(f"energybench: invalid window of {record.workload}: {record.invalid_reason}")

@@ -13,14 +13,16 @@ from energybench.units import Second, Watt
 
 # Format history.
 #   1   first version
-MANIFEST_VERSION: Final = 1
+#   2   + device_uuid row_plan
+MANIFEST_VERSION: Final = 2
+_READABLE: Final = (1, 2)
 
 #: running: not over (or killed); finished: all rows; budget: out of time; interrupted: Ctrl-C; refused: too many
 #: windows were invalid; failed: the meter went away or a row could not be written. Records are usable in each.
 STATUSES: Final = ("running", "finished", "budget", "interrupted", "refused", "failed")
 
 #: What a resumed run must share with the run it goes on with.
-_SAME: Final = ("design", "seed", "device", "device_name", "meter", "kind", "threads")
+_SAME: Final = ("design", "seed", "device", "device_name", "device_uuid", "meter", "kind", "threads")
 
 
 def utc_now() -> str:
@@ -40,9 +42,11 @@ class Manifest:
     kind: str
     energybench_version: str
     threads: int | None = None
+    device_uuid: str | None = None
     budget_s: Second | None = None
     tdp_w: Watt | None = None
     window_s: Second | None = None
+    row_plan: dict[str, Any] | None = None
     workloads: int = 0
     rows: int = 0
     valid_rows: int = 0
@@ -65,9 +69,9 @@ class Manifest:
         """Read ``run.json``. Raises RecordError on a damaged file or an unknown version."""
         data = read_json(run.manifest_path)
         version = data.get("manifest_version")
-        if version != MANIFEST_VERSION:
+        if version not in _READABLE:
             raise RecordError(
-                f"{run.manifest_path} has version {version!r}, this energybench reads {MANIFEST_VERSION}; "
+                f"{run.manifest_path} has version {version!r}, this energybench reads {_READABLE}; "
                 "use the version that wrote it"
             )
         try:
@@ -78,6 +82,8 @@ class Manifest:
     def refuse_other(self, other: Manifest) -> None:
         """Raise RecordError unless `other` continues this run."""
         for name in _SAME:
+            if name == "device_uuid" and self.manifest_version == 1:
+                continue  # not written then
             was, now = getattr(self, name), getattr(other, name)
             if was != now:
                 raise RecordError(

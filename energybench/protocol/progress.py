@@ -14,8 +14,11 @@ class Progress(Protocol):
         """The run begins: planned rows at most, and how many a resumed run has already."""
         ...
 
-    def row_done(self, record: RunRecord, *, done: int, rows: int) -> None:
-        """A window was recorded; `record.valid` and `record.invalid_reason` say whether it counts."""
+    def row_done(self, record: RunRecord, *, done: int, rows: int, width_rel: float | None) -> None:
+        """A window was recorded; `record.valid` and `record.invalid_reason` say whether it counts.
+
+        `rows` are expected in all; `width_rel` is the relative half-width of its workload's 95 % interval so far.
+        """
         ...
 
     def skipped(self, workload: str, reason: str) -> None:
@@ -33,7 +36,7 @@ class SilentProgress:
     def started(self, *, design: str, meter: str, kind: str, rows: int, done: int) -> None:
         """Nothing."""
 
-    def row_done(self, record: RunRecord, *, done: int, rows: int) -> None:
+    def row_done(self, record: RunRecord, *, done: int, rows: int, width_rel: float | None) -> None:
         """Nothing."""
 
     def skipped(self, workload: str, reason: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final
 
 from energybench.errors import (
@@ -22,11 +23,12 @@ from energybench.protocol.call_time import call_time_s
 from energybench.protocol.edge_noise import counted_noise_rel
 from energybench.protocol.environment import capture_environment
 from energybench.protocol.executor import Executor, Prepared, is_out_of_memory
-from energybench.protocol.idle import IDLE_SUFFIX, idle_length_s, measure_idle, response_s
+from energybench.protocol.idle import IDLE_SUFFIX, measure_idle, response_s
 from energybench.protocol.manifest import Manifest, utc_now
 from energybench.protocol.measure_window import Edges, idle_power_w, measure_window, window_values
 from energybench.protocol.plan import Row, round_rows
 from energybench.protocol.progress import Progress, SilentProgress
+from energybench.protocol.row_plan import RowPlan, plan_rows
 from energybench.protocol.stopping import StoppingCriterion
 from energybench.protocol.validity import ValidityLimits, invalid_reason
 from energybench.protocol.warmup import WarmUp
@@ -45,11 +47,11 @@ EXTRA_ROUNDS: Final = 2
 #: A run is refused when more than this share of its windows is invalid, judged from this many windows on.
 MAX_INVALID_SHARE: Final = 0.5
 JUDGED_FROM: Final = 12
-#: Of the work's window, run right before it: clocks, caches and the sensor's average have then met this workload.
-PRE_RUN_SHARE: Final = 0.1
 #: Longest warm-up. A modelled meter shows no heat, so there the device only wakes up.
 MAX_WARM_UP_S: Final[Second] = 30.0
 MODELLED_WARM_UP_S: Final[Second] = 0.5
+#: Of the budget, spent on warming up at most.
+WARM_UP_SHARE: Final = 0.1
 
 
 def run_design(
@@ -72,13 +74,16 @@ def run_design(
     workload's interval is narrow enough, its repeats are used up, or the budget ends. Every window is appended and
     synced to ``records.jsonl`` and ``readings.jsonl`` outside the windows, so a killed run can go on.
 
+    The rows are planned from the time there is: `budget_s`, or the design's own. A budget that is given is kept. The
+    design's own gives way where one round of the shortest rows that the counter allows takes longer.
+
     Args:
         design: The workloads and the effort for each.
         executor: Where they run.
         meter: What is read around them; its kind is the records' kind.
         run: Where the files go.
         seed: Seed of order, phase and inputs.
-        budget_s: Stop before this time on the meter's clock; None for no limit.
+        budget_s: Stop before this time on the meter's clock; None for the design's own time, if it has one.
         resume: Go on with the run that lies in `run`.
         progress: Callbacks.
         tdp_w: Datasheet power, recorded for the null model that uses it.
@@ -120,15 +125,18 @@ def run_design(
             kind=meter.kind,
             energybench_version=__version__,
             threads=executor.threads,
+            device_uuid=environment.device_uuid,
             budget_s=budget_s,
             tdp_w=tdp_w if tdp_w is not None else getattr(meter, "tdp_w", None),
             workloads=len(design.workloads),
         )
+        known_plan: RowPlan | None = None
         if run.manifest_path.exists() and done:
             before = Manifest.load(run)
             before.refuse_other(manifest)
             manifest.run_id, manifest.started_utc = before.run_id, before.started_utc
             manifest.resumed, manifest.skipped = before.resumed + 1, before.skipped
+            known_plan = None if before.row_plan is None else RowPlan(**before.row_plan)
         elif done:
             raise RecordError(f"{run.path} has records but no run.json; restore it or choose another --out")
         run.write_environment(environment)
@@ -145,11 +153,14 @@ def run_design(
             limits or ValidityLimits.for_kind(meter.kind, device=executor.device, cores=os.cpu_count() or 1),
             progress or SilentProgress(),
             begin_ns,
+            known_plan,
+            set(run.read_readings()),
         )
-        manifest.window_s = runner.window_s
+        manifest.window_s, manifest.budget_s = runner.plan.window_s, runner.budget_s
+        manifest.row_plan = asdict(runner.plan)
         manifest.save(run)
         runner.progress.started(
-            design=design.name, meter=meter.name, kind=meter.kind, rows=runner.planned_rows, done=len(done)
+            design=design.name, meter=meter.name, kind=meter.kind, rows=runner.expected_rows(), done=len(done)
         )
         try:
             manifest.status = runner.run()
@@ -187,6 +198,8 @@ class _Runner:
         limits: ValidityLimits,
         progress: Progress,
         begin_ns: int,
+        known_plan: RowPlan | None,
+        readings_taken: set[str],
     ) -> None:
         self.design, self.executor, self.meter = design, executor, meter
         self.records, self.readings, self.manifest = records, readings, manifest
@@ -202,16 +215,28 @@ class _Runner:
             whole_period=getattr(meter, "integrates_whole_period", False),
             update_noise_rel=None if continuous else counted_noise_rel(characteristics),
         )
-        self.window_s = window_length_s(
+        window_s = window_length_s(
             characteristics,
             target_rel_error=design.target_rel_error,
             floor_s=design.window_s,
             metered=not continuous,
         )
-        self.idle_s = idle_length_s(self.window_s, period_s)
-        self.planned_rows = design.max_repeats * len(design.workloads)
+        wanted_s = manifest.budget_s if manifest.budget_s is not None else design.budget_s
+        time_s = None if wanted_s is None else max(1.0, wanted_s - self._spent_s() - self._warm_up_limit_s(wanted_s))
+        workloads = len(design.workloads)
+        # A resumed run keeps its plan: windows of one workload are then alike.
+        self.plan = known_plan or plan_rows(
+            window_s, period_s or 0.0, workloads=workloads, min_repeats=design.min_repeats, time_s=time_s
+        )
+        self.budget_s = wanted_s
+        if wanted_s is not None and time_s is not None and manifest.budget_s is None:
+            self.budget_s = max(wanted_s, wanted_s - time_s + (workloads + 1) * self.plan.row_s)
+        self._readings_taken = readings_taken
+        self._last_idle: tuple[str, Watt | None] | None = None
+        self._rows_since_idle = 0
         self._call_s: dict[str, Second] = {}
-        self._longest_row_s = 0.0
+        self._longest_row_s = self.plan.row_s
+        self._rows_s, self._rows_taken = 0.0, 0
         self._criteria = {
             w.name: StoppingCriterion(
                 target_rel_error=design.target_rel_error, min_count=design.min_repeats, max_count=design.max_repeats
@@ -242,11 +267,23 @@ class _Runner:
             raise UsageError(f"no workload of design {self.design.name} could run: {reasons[0]}; choose another design")
         return "finished"
 
+    def expected_rows(self) -> int:
+        """How many rows the run will have at most, from the repeats still wanted and the time left."""
+        rows = self.design.max_repeats * len(self.design.workloads)
+        if self.budget_s is not None:
+            left_s = max(0.0, self.budget_s - self._spent_s())
+            rows = min(rows, len(self.done) + int(left_s / self._mean_row_s()))
+        return max(rows, len(self.done))
+
+    def _spent_s(self) -> Second:
+        return ns_to_s(self.meter.clock.now_ns() - self._begin_ns)
+
+    def _mean_row_s(self) -> Second:
+        """As planned until rows were taken; then as they were."""
+        return self._rows_s / self._rows_taken if self._rows_taken else self.plan.row_s
+
     def _out_of_time(self) -> bool:
-        budget_s = self.manifest.budget_s
-        if budget_s is None:
-            return False
-        return ns_to_s(self.meter.clock.now_ns() - self._begin_ns) + self._longest_row_s > budget_s
+        return self.budget_s is not None and self._spent_s() + self._longest_row_s > self.budget_s
 
     def _take(self, row: Row) -> None:
         begin_ns = self.meter.clock.now_ns()
@@ -269,9 +306,16 @@ class _Runner:
             return
         self.records.append(record.to_dict())
         self.done[row.row_id] = record
-        self._longest_row_s = max(self._longest_row_s, ns_to_s(self.meter.clock.now_ns() - begin_ns))
-        self.progress.row_done(record, done=len(self.done), rows=max(self.planned_rows, len(self.done)))
+        row_s = ns_to_s(self.meter.clock.now_ns() - begin_ns)
+        self._longest_row_s = max(self._longest_row_s, row_s)
+        self._rows_s, self._rows_taken = self._rows_s + row_s, self._rows_taken + 1
         self._judge(row, record)
+        self.progress.row_done(
+            record,
+            done=len(self.done),
+            rows=self.expected_rows(),
+            width_rel=self._criteria[row.workload.name].relative_half_width,
+        )
         self._refuse_bad_run()
 
     def _judge(self, row: Row, record: RunRecord) -> None:
@@ -298,8 +342,10 @@ class _Runner:
         # The work must not start at the same phase of the sensor each time, nor end there.
         lead_s, tail_s = draw.random() * period_s, draw.random() * period_s
         beside_w: Watt | None = None
+        idle_row_id: str | None = None
+        earlier = self.executor.state()
         if workload.is_idle:
-            calls, idle_s = 1, self.window_s + tail_s
+            calls, idle_s = 1, self.plan.window_s + tail_s
             meter.clock.sleep(response_s(period_s))
             before = self.executor.state()
             measured = measure_window(
@@ -310,12 +356,11 @@ class _Runner:
                 fence=lambda: None,
             )
         else:
-            idle = measure_idle(meter, self.edges, row_id=row.row_id + IDLE_SUFFIX, duration_s=self.idle_s)
-            beside_w = idle_power_w(idle.recorded, kind=meter.kind)
+            idle_row_id, beside_w = self._idle_beside(row)
             call_s = self._call_time_s(workload, prepared)
-            prepared.run(calls_for(max(PRE_RUN_SHARE * self.window_s, response_s(period_s)), call_s))
+            prepared.run(calls_for(self.plan.pre_run_s, call_s))
             prepared.fence()
-            calls = calls_for(self.window_s + tail_s, call_s)
+            calls = calls_for(self.plan.window_s + tail_s, call_s)
             before = self.executor.state()
             measured = measure_window(
                 meter,
@@ -325,11 +370,11 @@ class _Runner:
                 fence=prepared.fence,
                 lead_s=lead_s,
             )
-            self.readings.append(idle.recorded.to_dict())
         after = self.executor.state()
-        self.readings.append(measured.recorded.to_dict())
+        recorded = replace(measured.recorded, idle_row_id=idle_row_id)
+        self.readings.append(recorded.to_dict())
         values = window_values(
-            measured.recorded,
+            recorded,
             kind=meter.kind,
             begin_ns=measured.begin_ns,
             end_ns=measured.end_ns,
@@ -337,8 +382,8 @@ class _Runner:
             idle_power_w=beside_w,
         )
         self._call_s[workload.name] = values.time_s
-        window = Window.from_window_readings(measured.recorded, kind=meter.kind)
-        reason = invalid_reason(window, before, after, self.limits, is_work=not workload.is_idle)
+        window = Window.from_window_readings(recorded, kind=meter.kind)
+        reason = invalid_reason(window, before, after, self.limits, is_work=not workload.is_idle, earlier=earlier)
         clocks = [s.clock_mhz for s in (before, after) if s.clock_mhz is not None]
         return RunRecord(
             run_id=self.manifest.run_id,
@@ -381,6 +426,23 @@ class _Runner:
             invalid_reason=reason,
         )
 
+    def _idle_beside(self, row: Row) -> tuple[str, Watt | None]:
+        """Readings and power of the idle window beside a row: its own, or the last one where rows share it."""
+        if self._last_idle is None or self._rows_since_idle >= self.plan.idle_every:
+            row_id = self._new_reading(row.row_id + IDLE_SUFFIX)
+            idle = measure_idle(self.meter, self.edges, row_id=row_id, duration_s=self.plan.idle_s)
+            self.readings.append(idle.recorded.to_dict())
+            self._readings_taken.add(row_id)
+            self._last_idle = row_id, idle_power_w(idle.recorded, kind=self.meter.kind)
+            self._rows_since_idle = 0
+        self._rows_since_idle += 1
+        return self._last_idle
+
+    def _new_reading(self, row_id: str) -> str:
+        """A name that no readings have: rows recorded before a kill may refer to those under the plain one."""
+        names = (row_id if i == 0 else f"{row_id}{i}" for i in itertools.count())
+        return next(name for name in names if name not in self._readings_taken)
+
     def _call_time_s(self, workload: Workload, prepared: Prepared) -> Second:
         """From the last window where there was one: its timing is the better one."""
         known = self._call_s.get(workload.name)
@@ -388,10 +450,7 @@ class _Runner:
 
     def _warm_up(self) -> None:
         """Run the heaviest workload until power and temperature are steady."""
-        modelled = self.meter.kind == "modelled"
-        limit_s = MODELLED_WARM_UP_S if modelled else MAX_WARM_UP_S
-        if self.manifest.budget_s is not None:
-            limit_s = min(limit_s, 0.1 * self.manifest.budget_s)
+        limit_s = self._warm_up_limit_s(self.budget_s)
         for workload in sorted(self._warm_up_candidates(), key=lambda w: -w.counts().macs):
             try:
                 prepared = self.executor.prepare(workload)
@@ -402,6 +461,10 @@ class _Runner:
             finally:
                 prepared.release()
             return
+
+    def _warm_up_limit_s(self, budget_s: Second | None) -> Second:
+        limit_s = MODELLED_WARM_UP_S if self.meter.kind == "modelled" else MAX_WARM_UP_S
+        return limit_s if budget_s is None else min(limit_s, WARM_UP_SHARE * budget_s)
 
     def _warm_up_candidates(self) -> list[Workload]:
         found = []

@@ -39,14 +39,25 @@ class ValidityLimits:
 
 
 def invalid_reason(
-    window: Window, before: DeviceState, after: DeviceState, limits: ValidityLimits, *, is_work: bool
+    window: Window,
+    before: DeviceState,
+    after: DeviceState,
+    limits: ValidityLimits,
+    *,
+    is_work: bool,
+    earlier: DeviceState | None = None,
 ) -> str | None:
-    """Why a window must not be used, with the numbers; None where it may."""
+    """Why a window must not be used, with the numbers; None where it may.
+
+    `before` and `after` are the states at its edges, `earlier` the one at the start of its row: a slowdown or a
+    neighbour there has spoiled the idle window beside it, or the pre-run that the sensor still remembers.
+    """
     reasons = []
-    slowdowns = sorted({*before.slowdowns, *after.slowdowns})
+    states = (before, after) if earlier is None else (earlier, before, after)
+    slowdowns = sorted({name for state in states for name in state.slowdowns})
     if slowdowns:
         reasons.append(f"slowdown: {', '.join(slowdowns)}")
-    others = sorted({*before.other_processes, *after.other_processes})
+    others = sorted({pid for state in states for pid in state.other_processes})
     if others and not limits.allow_other_processes:
         reasons.append(f"other processes on the device: {', '.join(map(str, others))}")
     cores = foreign_cores(before, after, window.time_s)

@@ -57,6 +57,7 @@ class Design:
     `max_repeats`       and at most
     `target_rel_error`  repeats stop when the half-width of the 95 % interval of energy per call is below this share
     `window_s`          length of a window on a meter that needs no longer one
+    `budget_s`          time the design is meant to take and its rows are planned for; None for as long as needed
     """
 
     name: str
@@ -65,6 +66,7 @@ class Design:
     max_repeats: int
     target_rel_error: float
     window_s: Second
+    budget_s: Second | None = None
 
     def __post_init__(self) -> None:
         names = [w.name for w in self.workloads]
@@ -89,9 +91,13 @@ def named_design(name: str, device: str = "cpu") -> Design:
     if name == "thorough":
         workloads += _gpu_most() if on_gpu else _cpu_most()
     if name == "quick":
-        return Design(name, tuple(workloads), min_repeats=2, max_repeats=2, target_rel_error=0.05, window_s=0.3)
+        return Design(
+            name, tuple(workloads), min_repeats=2, max_repeats=2, target_rel_error=0.05, window_s=0.3, budget_s=120.0
+        )
     if name == "standard":
-        return Design(name, tuple(workloads), min_repeats=3, max_repeats=5, target_rel_error=0.02, window_s=1.0)
+        return Design(
+            name, tuple(workloads), min_repeats=3, max_repeats=5, target_rel_error=0.02, window_s=1.0, budget_s=600.0
+        )
     return Design(name, tuple(workloads), min_repeats=5, max_repeats=12, target_rel_error=0.01, window_s=2.0)
 
 

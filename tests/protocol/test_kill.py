@@ -52,7 +52,7 @@ class Slow(SilentProgress):
     def __init__(self, pause_s: float = 0.005) -> None:
         self.pause_s = pause_s
 
-    def row_done(self, record, *, done, rows):
+    def row_done(self, record, *, done, rows, width_rel):
         time.sleep(self.pause_s)
 
 

@@ -153,9 +153,43 @@ def test_a_budget_ends_the_run_in_virtual_time(small_design, run_virtual, tmp_pa
     manifest = run_virtual(small_design, tmp_path / "run", budget_s=150.0)
     records = RunDirectory(tmp_path / "run").read_records()
     assert manifest.status == "budget"
-    assert 0 < len(records) < 8
+    # two rounds of short windows are planned, the third ends with the time
+    assert 8 <= len(records) < 12
     assert records[-1].end_ns <= 150e9
+    assert manifest.row_plan is not None
+    assert manifest.row_plan["idle_every"] == 8
+    assert replay(tmp_path / "run").agrees
     assert run_virtual(small_design, tmp_path / "run", resume=True).status == "finished"
+    # a resumed run keeps its plan, and its first row has a new idle window under a name of its own
+    assert Manifest.load(RunDirectory(tmp_path / "run")).row_plan == manifest.row_plan
+    assert replay(tmp_path / "run").agrees
+
+
+def test_a_budget_without_hope_takes_what_it_can(small_design, run_virtual, tmp_path):
+    manifest = run_virtual(small_design, tmp_path / "run", budget_s=20.0)
+    records = RunDirectory(tmp_path / "run").read_records()
+    assert manifest.status == "budget"
+    assert 1 <= len(records) < 4
+    assert records[-1].end_ns <= 20e9
+
+
+def test_another_unit_of_the_same_model_is_not_continued(small_design, scenario_path, tmp_path):
+    class Unit(SimulatedMeter):
+        uuid = "GPU-FAKE-1"
+
+        def device_state(self):
+            return {"uuid": self.uuid}
+
+    def run(uuid: str, **options) -> Manifest:
+        device = VirtualDevice.load(scenario_path)
+        meter = Unit(device)
+        meter.uuid = uuid
+        path = RunDirectory(tmp_path / "run")
+        return run_design(small_design, VirtualExecutor(device), meter, path, **options)
+
+    assert run("GPU-FAKE-1", budget_s=60.0).device_uuid == "GPU-FAKE-1"
+    with pytest.raises(RecordError, match="device_uuid 'GPU-FAKE-1' and cannot go on with 'GPU-FAKE-2'"):
+        run("GPU-FAKE-2", resume=True)
 
 
 def test_a_workload_that_cannot_run_is_skipped_and_recorded(tmp_path, logging_meter, workload):
@@ -282,7 +316,7 @@ class _Watcher:
     def started(self, *, design, meter, kind, rows, done) -> None:
         self.calls.append(f"started {design} {kind} {rows} {done}")
 
-    def row_done(self, record, *, done, rows) -> None:
+    def row_done(self, record, *, done, rows, width_rel) -> None:
         self.calls.append("row")
         assert done <= rows
 
