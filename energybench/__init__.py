@@ -14,7 +14,9 @@ from energybench.version import __version__ as __version__
 if TYPE_CHECKING:
     from energybench import kernels as kernels
     from energybench.app.estimate import estimate as estimate
+    from energybench.app.generation import estimate_generation as estimate_generation
     from energybench.app.measure import measure as measure
+    from energybench.app.what_if import what_if as what_if
     from energybench.counting import count_model as count
     from energybench.counting import register_formula as register_formula
     from energybench.errors import EnergybenchError as EnergybenchError
@@ -40,11 +42,13 @@ _PUBLIC: Final = {
     "count": "energybench.counting:count_model",
     "discover_meters": "energybench.meters:discover_meters",
     "estimate": "energybench.app.estimate:estimate",
+    "estimate_generation": "energybench.app.generation:estimate_generation",
     "fit": "energybench.fitting:fit_records",
     "kernels": "energybench.kernels:",
     "load_records": "energybench.records.frame:load_records",
     "measure": "energybench.app.measure:measure",
     "register_formula": "energybench.counting:register_formula",
+    "what_if": "energybench.app.what_if:what_if",
 }
 
 __all__ = [
@@ -59,11 +63,13 @@ __all__ = [
     "count",
     "discover_meters",
     "estimate",
+    "estimate_generation",
     "fit",
     "kernels",
     "load_records",
     "measure",
     "register_formula",
+    "what_if",
 ]
 
 

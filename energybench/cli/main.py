@@ -30,6 +30,7 @@ from energybench.cli import (
     report,
     watch,
 )
+from energybench.cli.many_values import spread_values
 from energybench.cli.wrapped import WRAPPING_COMMANDS, split_wrapped
 from energybench.errors import EnergybenchError
 
@@ -79,6 +80,7 @@ def _fail(message: str, code: int) -> int:
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code; never a traceback unless ENERGYBENCH_DEBUG is set."""
     own, wrapped = split_wrapped(list(argv), WRAPPING_COMMANDS)
+    own = spread_values(own)
     command = typer.main.get_command(app)
     try:
         result = command.main(args=own, prog_name="energybench", standalone_mode=False, obj=wrapped)

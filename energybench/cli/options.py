@@ -28,12 +28,12 @@ Target = Annotated[
     str, typer.Argument(help="package.module:factory (a callable that returns a module), or an exported .pt2 program.")
 ]
 
-_SECONDS_PER_UNIT: Final = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SECONDS_PER_UNIT: Final = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def parse_duration(text: str) -> Second:
-    """``90``, ``90s``, ``10m``, ``1.5h`` to seconds. Raises UsageError."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h)?\s*", text)
+    """``90``, ``90s``, ``50ms``, ``10m``, ``1.5h`` to seconds. Raises UsageError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|min|h)?\s*", text)
     if match is None or float(match[1]) <= 0:
         raise UsageError(f"duration {text!r} is not positive time; write it as 90s, 10m or 1.5h")
     return float(match[1]) * _SECONDS_PER_UNIT[match[2] or ""]

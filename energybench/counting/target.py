@@ -1,4 +1,7 @@
-"""TARGET: what to count, named on the command line: ``package.module:factory`` or an exported ``.pt2`` program."""
+"""TARGET: what to count, named on the command line: ``package.module:factory`` or an exported ``.pt2`` program.
+
+Inputs may follow the name: ``my_models:resnet@1x3x224x224``, so that several targets stand on one command line.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import torch
 from torch import nn
 
 from energybench.counting.exported import load_exported_program
+from energybench.counting.transformers_class import is_transformers_class, with_default_configuration
 from energybench.errors import EnergybenchError, UsageError
 
 _SHAPE: Final = re.compile(r"[0-9]+(x[0-9]+)*")
@@ -63,12 +67,16 @@ def load_target(
     """The model and example inputs that a TARGET names: (module, args, kwargs).
 
     A factory is called without arguments under ``torch.device("meta")``, so that no weights are allocated, and again
-    on the CPU where it needs values. It returns a module, or a module with a tuple or dict of inputs. `inputs` win over
-    what the target brings. The current directory is importable. `device` other than ``meta`` makes a model that can
-    run there, with the weights that its factory gives it.
+    on the CPU where it needs values. It returns a module, or a module with a tuple or dict of inputs. A model class of
+    Hugging Face transformers is taken with its default configuration and inputs that fit. `inputs` win over what the
+    target brings, and ``TARGET@1x3x224x224`` wins over both. The current directory is importable. `device` other than
+    ``meta`` makes a model that can run there, with the weights that its factory gives it.
 
     Raises UsageError: nothing there, not a model, no inputs, a shape that cannot be.
     """
+    target, at, own = target.partition("@")
+    if at:
+        inputs = own.split("@")
     given = tuple(parse_input(i) if isinstance(i, str) else i for i in inputs)
     if target.endswith(".pt2"):
         model, args, kwargs = load_exported_program(Path(target))
@@ -127,7 +135,7 @@ def _import(target: str, module_name: str) -> Any:
 def _call(target: str, factory: Any, device: str) -> Any:
     try:
         with torch.device(device):
-            return factory()
+            return with_default_configuration(factory) if is_transformers_class(factory) else factory()
     except EnergybenchError:
         raise
     except (NotImplementedError, RuntimeError) as error:

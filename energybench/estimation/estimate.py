@@ -1,24 +1,33 @@
-"""`estimate_counts`: joules of a call from its counts and a profile, split by term and by module, with an interval."""
+"""`estimate_counts`: joules of a call from its counts and a profile, split every way, with an interval."""
 
 from __future__ import annotations
 
-import html
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from energybench.errors import ProfileMismatch, UsageError
+from energybench.estimation.amounts import Amounts, brain_time_s
 from energybench.estimation.applicability import foreign_classes, refuse_basis, refuse_dtypes
+from energybench.estimation.components import COMPONENT_NAMES, ComponentShare, component_shares
 from energybench.estimation.interval import ANY_NETWORK, EnergyInterval, half_widths_j, interval_method
 from energybench.estimation.operators import module_sums, operator_table
 from energybench.model.equation import Equation
 from energybench.model.features import FeatureTable, FloatArray, feature_row
+from energybench.notebook import html_lines, html_table
 from energybench.profiles.profile import DeviceProfile
-from energybench.records.model_counts import ModelCounts
+from energybench.records.model_counts import ModelCounts, OperatorCounts
 from energybench.records.op_counts import OpCounts
-from energybench.records.vocabulary import KernelClass, Kind
+from energybench.records.vocabulary import Component, Direction, KernelClass, Kind
 from energybench.units import Joule, Second, format_si
+
+_Key = TypeVar("_Key", bound=Hashable)
+
+#: Level of the interval that is printed and written, where none is asked for.
+LEVEL = 0.9
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,7 @@ class EnergyEstimate:
                     None where neither exists (and the equation needs none)
     `extrapolated`  the work lies outside what the profile was fitted to; `notes` say how
     `coverage`      share of the traffic whose operators were counted by formula, 1 for bare counts
+    `amounts`       samples, tokens and the epoch that the call belongs to
     """
 
     energy_j: Joule
@@ -40,10 +50,24 @@ class EnergyEstimate:
     extrapolated: bool
     coverage: float
     notes: tuple[str, ...]
-    profile: DeviceProfile
+    profile: DeviceProfile = field(repr=False)
     counts: ModelCounts | OpCounts = field(repr=False)
     table: FeatureTable = field(repr=False)
     X: FloatArray = field(repr=False)
+    amounts: Amounts = field(default_factory=Amounts)
+
+    def with_amounts(self, amounts: Amounts) -> EnergyEstimate:
+        """The same estimate of a call that works through `amounts`."""
+        return replace(self, amounts=amounts)
+
+    def per(self) -> dict[str, Joule]:
+        """Joules per ``batch``, ``sample``, ``token`` and ``epoch``, where the call has such."""
+        return self.amounts.per(self.energy_j)
+
+    @property
+    def brain_time_s(self) -> Second:
+        """How long a person's brain (20 W) runs on this energy [D25]."""
+        return brain_time_s(self.energy_j)
 
     def interval(self, level: float = 0.9) -> EnergyInterval | None:
         """Prediction interval of one call; None where the profile cannot say how unseen workloads spread."""
@@ -99,20 +123,49 @@ class EnergyEstimate:
         """
         if not isinstance(self.counts, ModelCounts):
             return {"": self.energy_j}
-        return module_sums([row.module for row in self.counts.rows], self._operator_energies_j(self.counts), depth)
+        return module_sums([row.module for row in self.counts.rows], self._operator_energies_j, depth)
+
+    def by_layer(self) -> dict[str, Joule]:
+        """Dotted path -> joules of the operators that the module itself calls, its children apart; they sum to all."""
+        return self._by(lambda row: row.module)
 
     def by_operator(self) -> dict[str, Joule]:
         """Operator name -> joules of all its calls; they sum to `energy_j`. Shared out as in `by_module`."""
+        return self._by(lambda row: row.operator)
+
+    def by_kernel_class(self) -> dict[KernelClass, Joule]:
+        """Kernel class -> joules; they sum to `energy_j`. Shared out as in `by_module`."""
+        return self._by(lambda row: row.kernel_class)
+
+    def by_direction(self) -> dict[Direction, Joule]:
+        """Forward, backward, optimizer -> joules; they sum to `energy_j`. Shared out as in `by_module`."""
+        return self._by(lambda row: row.direction)
+
+    def by_component(self) -> dict[Component, Joule]:
+        """Part of a Transformer [D18] -> joules, what belongs to none left out; empty where there is none."""
+        return self._by(lambda row: row.component)
+
+    def components(self) -> tuple[ComponentShare, ...]:
+        """The parts of a Transformer with their shares of energy and of FLOPs, beside the document's claims [D17]."""
+        if not isinstance(self.counts, ModelCounts):
+            return ()
+        flops = self.counts.component_flops()
+        return component_shares(self.by_component(), flops, energy_j=self.energy_j, total_flops=self.counts.total.flops)
+
+    def _by(self, key: Callable[[OperatorCounts], _Key | None]) -> dict[_Key, Joule]:
         if not isinstance(self.counts, ModelCounts):
             return {}
-        sums: dict[str, Joule] = {}
-        for row, energy_j in zip(self.counts.rows, self._operator_energies_j(self.counts), strict=True):
-            sums[row.operator] = sums.get(row.operator, 0.0) + float(energy_j)
+        sums: dict[_Key, Joule] = {}
+        for row, energy_j in zip(self.counts.rows, self._operator_energies_j, strict=True):
+            if (group := key(row)) is not None:
+                sums[group] = sums.get(group, 0.0) + float(energy_j)
         return sums
 
-    def _operator_energies_j(self, counts: ModelCounts) -> FloatArray:
-        """Energy of each operator row (n,), summing to `energy_j`."""
-        operators = operator_table(counts, self.table)
+    @cached_property
+    def _operator_energies_j(self) -> FloatArray:
+        """Energy of each operator row (n,), summing to `energy_j`; only of `ModelCounts`."""
+        assert isinstance(self.counts, ModelCounts)
+        operators = operator_table(self.counts, self.table)
         law = self.profile.time_law
         timed = law is not None and law.covers(self.table.dtypes)
         weights = law.predict_s(operators) if law is not None and timed else operators.column("bytes")
@@ -126,15 +179,14 @@ class EnergyEstimate:
 
     def to_dict(self) -> dict[str, Any]:
         """The payload of ``estimate --json``."""
-        level = 0.9
-        interval = self.interval(level)
+        interval = self.interval(LEVEL)
         return {
             "energy_j": self.energy_j,
             "interval": {
-                "level": level,
+                "level": LEVEL,
                 "low_j": None if interval is None else interval.low_j,
                 "high_j": None if interval is None else interval.high_j,
-                "method": None if interval is None else self.interval_method(level),
+                "method": None if interval is None else self.interval_method(LEVEL),
             },
             "time_s": self.time_s,
             "time_kind": self.time_kind,
@@ -144,6 +196,13 @@ class EnergyEstimate:
             "coverage": self.coverage,
             "by_term": self.by_term(),
             "by_role": self.by_role(),
+            "by_direction": self.by_direction(),
+            "by_kernel_class": self.by_kernel_class(),
+            "by_operator": self.by_operator(),
+            "components": [share.to_dict() for share in self.components()],
+            "per": self.per(),
+            "amounts": self.amounts.to_dict(),
+            "brain_time_s": self.brain_time_s,
             "profile": self.profile.name,
             "equation": self.profile.equation_name,
             "notes": list(self.notes),
@@ -159,7 +218,20 @@ class EnergyEstimate:
         return "\n".join([text, *(f"note: {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        def rows(energies: dict[Any, Joule]) -> list[tuple[object, ...]]:
+            return [
+                (name, format_si(e, "J"), f"{e / self.energy_j:.1%}" if self.energy_j else "–")
+                for name, e in energies.items()
+            ]
+
+        tables = html_table((f"term ({self.kind} energy)", "energy", "share"), rows(self.by_term()))
+        directions = self.by_direction()
+        if len(directions) > 1:
+            tables += html_table(("pass", "energy", "share"), rows(directions))
+        if parts := self.by_component():
+            named = {COMPONENT_NAMES[part]: e for part, e in parts.items()}
+            tables += html_table(("part of the Transformer", "energy", "share"), rows(named))
+        return html_lines(str(self).splitlines()) + tables
 
 
 def estimate_counts(
@@ -169,6 +241,7 @@ def estimate_counts(
     time_s: Second | None = None,
     parameters: int | None = None,
     kernel_class: KernelClass | None = None,
+    amounts: Amounts = Amounts(),  # noqa: B008 - immutable
 ) -> EnergyEstimate:
     """Estimate the energy of one call.
 
@@ -178,6 +251,7 @@ def estimate_counts(
         time_s: measured duration of the call; predicted from the profile's time law when left out.
         parameters: M for bare `OpCounts` where the equation divides by it.
         kernel_class: of bare `OpCounts`, where the profile prices kernel classes apart.
+        amounts: samples, tokens and epoch, for the energy per each.
 
     Raises:
         ProfileMismatch: no coefficient for an element type, another traffic basis, no time law where one is needed,
@@ -213,6 +287,7 @@ def estimate_counts(
         counts=counts,
         table=table,
         X=design.X,
+        amounts=amounts,
     )
 
 

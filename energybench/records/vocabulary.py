@@ -36,7 +36,7 @@ FAMILIES: Final[tuple[str, ...]] = get_args(Family)
 #: The parts of a Transformer that [D18] prices. Our reading: `self_attention` is the core of [D13] (scores, softmax,
 #: weighting), `multi_head` the linear projections around it [D14], `feed_forward` the linears outside attention [D15].
 Component: TypeAlias = Literal["self_attention", "multi_head", "feed_forward"]
-COMPONENTS: Final[tuple[str, ...]] = get_args(Component)
+COMPONENTS: Final[tuple[Component, ...]] = get_args(Component)
 
 Direction: TypeAlias = Literal["forward", "backward", "optimizer"]
 DIRECTIONS: Final[tuple[str, ...]] = get_args(Direction)
