@@ -55,6 +55,7 @@ def make_profile(name: str = "planted", kind: Any = "simulated", **prices: float
         time_law=TimeLaw(dict.fromkeys(dtypes, 5e-13), 5e-13, 1e-11, 5e-6, None, 0.05, 40),
         null_models={},
         validation=None,
+        network_scores={},
         environment={"device_name": f"Device {name}"},
         records=(),
         notes=(),
