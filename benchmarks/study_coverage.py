@@ -77,7 +77,8 @@ def judge_device(seed: int, design: str, folder: Path) -> dict[str, Any]:
     gain = sensor["gain"] * (1 + sensor["drift_rel_per_min"] * middle_min)
     rows = {}
     for name, (low, high) in fit.conf_int(0.95).items():
-        truth = scenario["planted"].get(name, 0.0) * gain
+        planted = "mac_fp32_j" if name.startswith("mac_fp32") else name  # kernel classes all cost the same here
+        truth = scenario["planted"].get(planted, 0.0) * gain
         rows[name] = {
             "verdict": fit.verdicts[name],
             "interior": fit.limits[name] is None,
@@ -85,7 +86,13 @@ def judge_device(seed: int, design: str, folder: Path) -> dict[str, Any]:
             "error_rel": None if truth == 0 else fit.params[name] / truth - 1,
         }
     misfit = bool(fit.misfit is not None and fit.misfit.present)
-    return {"seed": seed, "coefficients": rows, "misfit": misfit, "drift": any("drifts" in n for n in fit.notes)}
+    return {
+        "seed": seed,
+        "coefficients": rows,
+        "misfit": misfit,
+        "drift": bool(fit.drifts),
+        "scatter": any("wanders" in n for n in fit.notes),
+    }
 
 
 def identified_interior(devices: list[dict[str, Any]], name: str | None = None) -> Iterator[list[dict[str, Any]]]:
@@ -135,7 +142,7 @@ def main() -> int:
 def report(devices: list[dict[str, Any]]) -> int:
     """Print the table; 1 where a limit is missed."""
     print(f"{len(devices)} virtual devices; misfit on {sum(d['misfit'] for d in devices)}, ", end="")
-    print(f"drift noted on {sum(d['drift'] for d in devices)}")
+    print(f"drift taken out on {sum(d['drift'] for d in devices)}, scatter on {sum(d['scatter'] for d in devices)}")
     print("| coefficient | identified on | 95 % interval holds | within 10 % |\n|---|---|---|---|")
     names = dict.fromkeys(name for d in devices for name in d["coefficients"])
     for name in (*names, None):

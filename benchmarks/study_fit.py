@@ -76,7 +76,7 @@ def main() -> int:
                 frame = load_records(run.path)
                 fit = fit_records(frame)
                 said["misfit"] += fit.misfit is not None and fit.misfit.present
-                said["drift"] += any("power drifts" in note for note in fit.notes)
+                said["drift"] += any("power wanders" in n or "power drifts" in n for n in fit.notes)
                 said["active"] += "active_power_w" in fit.params
                 said["classes"] += "mac_fp32_gemm_j" in fit.params
                 held = compare_records(frame[frame["split"] == "heldout"], DeviceProfile.from_fit(fit, name="study"))

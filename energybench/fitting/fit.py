@@ -13,6 +13,7 @@ from energybench.fitting.active_power import needs_active_power
 from energybench.fitting.calibration import network_scores
 from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
+from energybench.fitting.drift import Drift, measure_drifts, without_drift
 from energybench.fitting.kernel_classes import choose_kernel_classes
 from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.fitting.misfit import measure_misfit
@@ -77,6 +78,8 @@ def fit_records(
     if held.all():
         raise FitError("every row is held out, and held-out rows never enter a fit; add rows of split 'fit'")
     rows = everything.take(~held)
+    drifts = measure_drifts(rows)
+    rows = without_drift(rows, drifts)
     if equation == "physical" and active_power is None:
         active_power = needs_active_power(rows, by_kernel_class=by_kernel_class is True)
     shrinkage: Shrinkage | None = None
@@ -134,7 +137,8 @@ def fit_records(
         time_law=fit_time_law(rows.table) if time_law else None,
         null_models={name: model.fit(work.table, work.energy_j) for name, model in NULL_MODELS.items()},
         level=level,
-        notes=_notes(chosen, rows, design.dropped, estimator, inflation, note, held_sample, int(held.sum())),
+        drifts=drifts,
+        notes=_notes(chosen, rows, drifts, design.dropped, estimator, inflation, note, held_sample, int(held.sum())),
         network_scores=network_scores(scored, sample, held_sample, covariance.matrix, spread_rel),
         shrunken=shrinkage is not None,
     )
@@ -283,6 +287,7 @@ def _spread(
 def _notes(
     equation: Equation,
     rows: Observations,
+    drifts: Mapping[str, Drift],
     dropped: Mapping[str, int],
     estimator: RelativeLeastSquares,
     inflation: FloatArray,
@@ -297,10 +302,14 @@ def _notes(
         notes.append(f"{rows.kind} energy, not measured")
     if estimator.shrinkage is not None:
         notes.append("kernel classes differ: MACs are priced by class, those of unknown class at their mean")
-    drift = scatter_beyond_windows(rows)
-    if drift is not None:
+    notes += [
+        f"power drifts by {drift.slope_per_min:+.2%} a minute in run {run}; energies were brought to the run's middle"
+        for run, drift in drifts.items()
+    ]
+    scatter = scatter_beyond_windows(rows)
+    if scatter is not None:
         notes.append(
-            f"power drifts: repeats of a workload scatter {drift:.1f} times what their windows state "
+            f"power wanders: repeats of a workload scatter {scatter:.1f} times what their windows state "
             "(temperature, other load or the meter itself); warm up longer or add repeats"
         )
     notes += [f"{n} rows left out: {why}" for why, n in rows.left_out.items()]

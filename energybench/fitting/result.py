@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from energybench.errors import FitError
+from energybench.fitting.drift import Drift
 from energybench.fitting.misfit import Misfit
 from energybench.fitting.summary import summary_text
 from energybench.fitting.validation import Validation
@@ -41,6 +42,7 @@ class FitResult:
     `misfit`             None where neither repeats nor window uncertainties say how well the rows were measured
     `notes`              what was left out and what to keep in mind
     `network_scores`     network -> how many predicted standard deviations its windows lie from what never saw them
+    `drifts`             run -> steady drift of its power, which was taken out of `rows`
     `shrunken`           coefficients of kernel classes were drawn towards their mean
     """
 
@@ -67,6 +69,7 @@ class FitResult:
     level: float
     notes: tuple[str, ...] = field(default=())
     network_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    drifts: Mapping[str, Drift] = field(default_factory=dict)
     shrunken: bool = False
 
     @property

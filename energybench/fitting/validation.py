@@ -120,11 +120,6 @@ class Sample:
         """What each null model multiplies, shape (n, null models)."""
         return np.stack([model.feature(self.rows.table) for model in NULL_MODELS.values()], axis=1)
 
-    @cached_property
-    def idle_energy_j(self) -> FloatArray:
-        """Idle power times duration (n,), NaN where unknown."""
-        return self.rows.table.column("idle_power_w") * self.rows.time_s
-
 
 @dataclass(frozen=True)
 class _Errors:
@@ -154,7 +149,7 @@ def _errors(
         coefficient = model.fit_feature(train.null_features[work, j], train.rows.energy_j[work])
         nulls[:, j] = np.nan if coefficient is None else coefficient * test.null_features[test_rows, j]
         if model.fixed is not None and test.rows.target == "net":
-            nulls[:, j] -= test.idle_energy_j[test_rows]
+            nulls[:, j] -= test.rows.idle_energy_j[test_rows]
     return _Errors(predicted / recorded - 1, nulls / recorded[:, None] - 1)
 
 

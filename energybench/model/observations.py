@@ -6,7 +6,7 @@ What cannot be fitted or scored is refused here, naming the row; what is left ou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
@@ -17,6 +17,7 @@ from energybench.errors import FitError, RecordError
 from energybench.model.features import BoolArray, FeatureTable, FloatArray
 from energybench.records.op_counts import DTYPE_BYTES
 from energybench.records.vocabulary import KINDS, Kind
+from energybench.units import NS_PER_S
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,7 @@ class Observations:
     `table`            features, n rows
     `energy_j`         the target, gross or net of idle, per call, shape (n,)
     `uncertainty_rel`  the window's own standard uncertainty over the energy, NaN where unknown, shape (n,)
+    `begin_s`          when the window began, on its run's own clock, NaN where the records do not say, shape (n,)
     `labels`           run_id, row_id, workload, network, family, split, kernel_class, implementation, dtype, and where
                        the records say it input_distribution: (n,) each
     `left_out`         why rows of the frame are not here -> how many
@@ -60,6 +62,7 @@ class Observations:
     table: FeatureTable
     energy_j: FloatArray
     uncertainty_rel: FloatArray
+    begin_s: FloatArray
     labels: Mapping[str, LabelArray]
     kind: Kind
     device: str
@@ -94,6 +97,15 @@ class Observations:
         """How a row is named in a message: run, row and workload."""
         return f"{self.labels['run_id'][i]}/{self.labels['row_id'][i]} ({self.labels['workload'][i]})"
 
+    @property
+    def idle_energy_j(self) -> FloatArray:
+        """Idle power times duration (n,), NaN where unknown."""
+        return self.table.column("idle_power_w") * self.time_s
+
+    def with_energy(self, energy_j: FloatArray) -> Observations:
+        """The same rows with other energies (n,)."""
+        return replace(self, energy_j=energy_j)
+
     def labels_at(self, index: NDArray[np.intp]) -> Callable[[int], str]:
         """Names of the rows that an index picks, each made when it is asked for: most never are."""
         return lambda i: self.row_label(int(index[i]))
@@ -104,6 +116,7 @@ class Observations:
             self.table.take(rows),
             self.energy_j[rows],
             self.uncertainty_rel[rows],
+            self.begin_s[rows],
             {k: v[rows] for k, v in self.labels.items()},
             self.kind,
             self.device,
@@ -172,6 +185,7 @@ class Observations:
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             uncertainty_rel = np.where(uncertainty > 0, uncertainty / energy, np.nan)
+        begin_s = _numbers(frame, "begin_ns") / NS_PER_S if "begin_ns" in frame.columns else np.full(len(frame), np.nan)
         sources = (
             tuple(sorted(set(map(str, frame["environment_sha256"])))) if "environment_sha256" in frame.columns else ()
         )
@@ -179,6 +193,7 @@ class Observations:
             table,
             energy,
             uncertainty_rel,
+            begin_s,
             labels,
             cast(Kind, one["kind"]),
             one["device"],

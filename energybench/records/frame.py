@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 #: Columns that pass from a record to the table as they are.
 _PLAIN = (
     "run_id row_id workload kernel_id network family split kernel_class implementation direction dtype device threads "
-    "meter kind calls repeat order energy_j energy_uncertainty_j time_s idle_power_w tdp_w temp_c clock_mhz parameters "
-    "operators counts_source input_distribution valid invalid_reason environment_sha256"
+    "meter kind calls repeat order begin_ns energy_j energy_uncertainty_j time_s idle_power_w tdp_w temp_c clock_mhz "
+    "parameters operators counts_source input_distribution valid invalid_reason environment_sha256"
 ).split()
 
 

@@ -68,7 +68,7 @@ def test_the_right_equation_raises_nothing(study: Callable[[str], Case]) -> None
     fit, _ = study("none")
     assert not fit.misfit.present
     assert set(fit.params) == {"mac_fp32_j", "other_flop_j", "byte_j", "launch_j", "static_power_w"}
-    assert not any("drifts" in note for note in fit.notes)
+    assert not any("drift" in note for note in fit.notes)
     assert set(fit.verdicts.values()) == {"identified"}
 
 
@@ -85,7 +85,7 @@ def test_power_of_working_units_gets_its_term(study: Callable[[str], Case]) -> N
 
 def test_leakage_that_creeps_up_is_named_as_drift(study: Callable[[str], Case]) -> None:
     fit, _ = study("thermal")
-    assert any("power drifts" in note for note in fit.notes)
+    assert any("power wanders" in note for note in fit.notes)
 
 
 def test_intervals_still_cover(study: Callable[[str], Case]) -> None:
