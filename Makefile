@@ -9,7 +9,7 @@ export ENERGYBENCH_WERROR ?= 1
 NATIVE := setup.py pyproject.toml constraints.txt $(shell find csrc -type f 2>/dev/null)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help quickstart test kill-test check format sanitize mutate study-fit bench-fit bench-meters bench-kernels conformance bench-count clean
+.PHONY: help quickstart test kill-test check format sanitize mutate study-fit study-meters bench-fit bench-meters bench-kernels conformance bench-count clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
 
@@ -66,13 +66,14 @@ mutate: $(VENV)/.dev  ## plant every bug of tests/bugs in a copy and expect its 
 study-fit: $(VENV)/.dev  ## virtual devices that are not the equation: misfits, errors, coverage
 	$(BIN)/python benchmarks/study_fit.py
 
+study-meters: $(VENV)/.dev  ## virtual sensors of known truth: coverage and width of windows, beside an oracle
+	$(BIN)/python -m benchmarks.study_meters
+
 bench-fit: $(VENV)/.dev  ## time the fit of 100,000 records and of 1,000 bootstrap replicates
 	$(BIN)/python benchmarks/fit.py
 
-# PEERS: a Python that has pyRAPL, zeus and codecarbon; the set-up here has pyRAPL alone.
-PEERS ?= $(BIN)/python
-bench-meters: $(VENV)/.dev  ## cost of one window beside other tools, on a fake tree in a private mount namespace
-	$(BIN)/python benchmarks/meters.py --peers $(PEERS)
+bench-meters: .venv-peers/.installed  ## cost of one window beside other tools, on a fake tree in a private mount namespace
+	$(BIN)/python benchmarks/meters.py --peers .venv-peers/bin/python
 
 # The peers live in an environment of their own, which sees the packages of .venv: the same torch for all.
 .venv-peers/.installed: constraints-peers.txt | $(VENV)/.dev

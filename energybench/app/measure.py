@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from energybench.errors import EnergybenchError, MeterUnavailable, UsageError
 from energybench.meters.base import EnergyMeter
-from energybench.meters.characterise import nominal_update_period_s
+from energybench.meters.characterise import nominal_averaging_s, nominal_update_period_s
 from energybench.meters.clock import VirtualClock
 from energybench.meters.discovery import open_meter
 from energybench.meters.window import DomainEnergy, Window
@@ -400,6 +400,7 @@ def _evaluate(edges: _Edges) -> tuple[tuple[Window, ...], tuple[str, ...]]:
             meter.domains,
             kind=meter.kind,
             update_period_s=nominal_update_period_s(meter),
+            averaging_s=nominal_averaging_s(meter),
             between=between,
         )
         updates = window.update_periods

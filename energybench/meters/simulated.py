@@ -29,6 +29,7 @@ class SimulatedMeter:
         self.name = f"simulated:{device.name}"
         self.clock: Clock = device.clock
         self.nominal_update_period_s: Second | None = sensor.update_period_s
+        self.nominal_averaging_s: Second | None = sensor.averaging_window_s
         #: The maker's word that an update carries the energy of its whole period and of nothing before it.
         self.integrates_whole_period = sensor.averaging_window_s == sensor.update_period_s
         self.domains: tuple[Domain, ...] = (

@@ -4,26 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import Final
 
 from energybench.errors import RecordError, UsageError
+from energybench.meters.repeats import t_975
 from energybench.units import Second
-
-#: Two-sided 95 % quantiles of Student's t for 1, 2, … degrees of freedom (any table of the t distribution), and the
-#: normal value beyond. scipy is not imported for thirty numbers.
-_T_975: Final = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-    2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
-NORMAL_975: Final = 1.960
-
-
-def t_975(degrees_of_freedom: int) -> float:
-    """The 97.5 % quantile of Student's t, for at least one degree of freedom; the normal value beyond 30."""
-    if degrees_of_freedom < 1:
-        raise UsageError("an interval needs two values; repeat the measurement")
-    return _T_975[degrees_of_freedom - 1] if degrees_of_freedom <= len(_T_975) else NORMAL_975
 
 
 class StoppingCriterion:

@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from energybench.errors import UsageError
-from energybench.meters.window import EDGE_VARIANCE
+from energybench.meters.window import edge_variance
 from energybench.records.reading import MeterCharacteristics
 from energybench.units import Second
 
@@ -36,7 +36,7 @@ def window_length_s(
     period_s = characteristics.update_period_s
     if not metered or period_s is None:
         return floor_s
-    needed_s = max(math.sqrt(EDGE_VARIANCE) * period_s / target_rel_error, MIN_UPDATE_PERIODS * period_s, floor_s)
+    needed_s = max(math.sqrt(edge_variance()) * period_s / target_rel_error, MIN_UPDATE_PERIODS * period_s, floor_s)
     return min(needed_s, max(MAX_WINDOW_S, floor_s))
 
 

@@ -81,11 +81,18 @@ class MeterCharacteristics:
     idle_power_stdev_w: Watt | None
     #: Energy by the counter over the integral of the power that the device reports; None where it reports no power.
     counter_integral_ratio: float | None = None
+    #: Time from 10 to 90 % of a step of power as the meter shows it; None where no load was run, or it made no step.
+    rise_time_s: Second | None = None
+    #: Relative standard deviation of one update in idle, one standard error of itself above the estimate.
+    update_noise_rel: float | None = None
+    #: Share of each update period that the sensor looks at; None where no load was run, or the period is too short.
+    seen_share: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""
         data = asdict(self)
-        if data["counter_integral_ratio"] is None:
-            # Added later: files are referred to by the hash of their content, so those without it must stay the same.
-            del data["counter_integral_ratio"]
+        for name in ("counter_integral_ratio", "rise_time_s", "update_noise_rel", "seen_share"):
+            if data[name] is None:
+                # Added later: files are referred to by the hash of their content, so those without stay the same.
+                del data[name]
         return data

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from energybench.errors import RecordError, UsageError
-from energybench.protocol.stopping import StoppingCriterion, t_975
+from energybench.meters.repeats import t_975
+from energybench.protocol.stopping import StoppingCriterion
 
 
 def test_t_quantiles_against_scipy():

@@ -1,0 +1,104 @@
+"""A slice of `make study-meters`: intervals that hold the truth and are hardly wider than an oracle's, fixed seeds."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from pathlib import Path
+
+import pytest
+
+from energybench.meters.characterise import characterise
+from energybench.meters.repeats import repeated
+from energybench.meters.rise_time import averaging_s
+from energybench.meters.window import Window
+from energybench.records.reading import Domain, Reading
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks import study_meters as study
+
+CASES = {case.name: case for case in study.CASES}
+
+
+@pytest.mark.parametrize(
+    ("name", "load"),
+    [
+        ("100 ms, whole period", "from idle"),
+        ("100 ms, whole period", "from load"),
+        ("100 ms, 25 ms seen (GA100, GH100)", "from idle"),
+        ("100 ms, average of 1 s", "any"),
+        ("100 ms, windows of 2 to 5 periods", "from load"),
+        ("100 ms, edges aligned", "any"),
+    ],
+)
+def test_intervals_hold_the_truth_and_are_hardly_wider_than_the_oracles(name, load):
+    outcome = study.run_case(CASES[name], load, windows=200, seed=4)
+    assert outcome.coverage >= study.COVERAGE_GOAL
+    assert outcome.width_ratio <= study.WIDTH_GOAL
+
+
+def test_the_oracle_is_one():
+    """It holds the truth as often as it says; one that held it always would prove nothing about widths."""
+    outcomes = [
+        study.run_case(CASES["100 ms, whole period, no noise"], load, windows=150, seed=5)
+        for load in ("from idle", "from load")
+    ]
+    assert all(0.9 <= o.oracle_coverage <= 0.995 for o in outcomes)
+
+
+def test_uncalibrated_gain_is_held_by_the_class_alone():
+    case = CASES["100 ms, gain 0.95, drift 1 %/min"]
+    assert study.run_case(case, "any", windows=60, seed=1).coverage >= study.COVERAGE_GOAL
+
+
+@pytest.mark.parametrize(
+    ("averaging_window_s", "expected_s"), [(0.1, 0.1), (0.025, 0.0125), (0.05, 0.0375), (1.0, 1.0), (0.5, 0.5)]
+)
+def test_characterising_finds_how_long_the_sensor_averages(averaging_window_s, expected_s):
+    """Less the eighth of a period to which a part is resolved: never more than the truth by more than a tenth."""
+    case = study.Case("one", {"averaging_window_s": averaging_window_s})
+    meter = study.make_device(case, seed=3)
+    found = characterise(meter, load=lambda duration_s: study.work(meter, duration_s, 8 * study.STATIC_W))
+    assert averaging_s(found) == pytest.approx(expected_s, abs=0.015, rel=0.1)
+    assert found.update_noise_rel == pytest.approx(0.01, rel=0.4)
+
+
+def test_a_load_that_makes_no_step_finds_no_rise():
+    meter = study.make_device(study.Case("none"), seed=3)
+    found = characterise(meter, load=meter.clock.sleep)
+    assert (found.rise_time_s, found.seen_share, averaging_s(found)) == (None, None, None)
+
+
+def test_one_phase_misleads_by_a_third_and_stratified_phases_find_the_truth():
+    """25 of every 100 ms, a load in step with it."""
+    errors = [study.part_time_errors(seed) for seed in range(8)]
+    assert statistics.fmean(abs(one) for one, _ in errors) > 0.3
+    assert statistics.fmean(abs(spread) for _, spread in errors) < 0.01
+    assert max(abs(spread) for _, spread in errors) < 0.02
+
+
+def test_repeating_shows_what_one_window_cannot():
+    coverage, _ = study.run_repeated(CASES["100 ms, 25 ms seen (GA100, GH100)"], values=40, seed=2)
+    assert coverage >= study.COVERAGE_GOAL
+
+
+def test_ten_thousand_wraps_without_one_wrong_window():
+    """300 to 1,000 W on an Intel counter: the correction is visible each time."""
+    windows, wrong, hidden = study.wrong_windows(10_000, seed=3)
+    assert (windows > 20_000, wrong, hidden) == (True, 0, 0)
+
+
+def test_repeated_windows_take_the_larger_of_spread_and_own_word():
+    def window(energy_nj: int) -> Window:
+        ends = Reading(0, {"gpu-0": 0}), Reading(10**10, {"gpu-0": energy_nj})
+        return Window.from_readings(*ends, [Domain("gpu-0")], kind="simulated", update_period_s=0.1)
+
+    spread = repeated([window(90 * 10**9), window(110 * 10**9)])
+    assert spread.energy_j == pytest.approx(100)
+    assert spread.repeat_j == pytest.approx(10)
+    assert spread.interval_j[0] == 0
+    assert spread.interval_j[1] == pytest.approx(100 + 12.706 * 10)
+    equal = repeated([window(100 * 10**9), window(100 * 10**9)])
+    assert equal.repeat_j == 0
+    assert equal.uncertainty_j == pytest.approx((7 / 36) ** 0.5 / 2**0.5)
+    assert equal.interval_j[1] - 100 == pytest.approx(1.96 * (equal.uncertainty_j or 0.0))
