@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import shlex
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +45,23 @@ def cpu_flags() -> list[str]:
     if flags := os.environ.get("ENERGYBENCH_CPU_FLAGS"):
         return flags.split()
     return ["-O3", "-mavx2", "-mfma"] if platform.machine() == "x86_64" else ["-O3"]
+
+
+def tuned_rungs() -> dict[str, tuple[int, list[str]]]:
+    """Rung → bytes of its vectors and its flags: how often, and how, the files of csrc/cpu/tuned are compiled.
+
+    The list in csrc/common/c_api.h (EB_TUNED_VARIANTS) has the same names. ``blocked`` is kept from vectors, which are
+    the next rung's; ``avx512_emulated`` is the body of 16 lanes for processors that have 8.
+    """
+    base = cpu_flags()
+    rungs = {"blocked": (0, [*base, "-fno-tree-vectorize", "-fno-tree-slp-vectorize"])}
+    if platform.machine() == "x86_64":
+        avx2 = ["-mavx2", "-mfma"]
+        avx512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
+        rungs["avx2"] = (32, [*base, *avx2])
+        rungs["avx512"] = (64, [*base, *avx2, *avx512])
+        rungs["avx512_emulated"] = (64, [*base, *avx2])
+    return rungs
 
 
 def find_nvcc() -> Path | None:
@@ -91,7 +110,7 @@ def sources(*folders: str) -> list[str]:
 
 
 class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types here
-    """Compiles each translation unit with its own flags, two at a time."""
+    """Compiles each translation unit with its own flags, and tuned rungs once for each instruction set."""
 
     def build_extension(self, ext: Extension) -> None:
         """Compile and link one module."""
@@ -101,10 +120,14 @@ class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types h
         nvcc = [*NVCC_FLAGS, *cuda_architectures(), "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wextra"]
         nvcc += ["-cudart=static", "--expt-relaxed-constexpr", *(["-Werror=all-warnings"] if werror else [])]
         kernel_flags = cpu_flags()
-        commands: list[tuple[str, list[str]]] = []
+        commands: list[tuple[str, str, list[str]]] = []
         for source in ext.sources:
             if source.endswith(".cu"):
-                commands.append((source, [str(find_nvcc()), *nvcc]))
+                commands.append((source, "", [str(find_nvcc()), *nvcc]))
+            elif "/tuned/" in source:
+                for rung, (width, flags) in tuned_rungs().items():
+                    define = [f"-DEB_ISA={rung}", f"-DEB_VECTOR_BYTES={width}"]
+                    commands.append((source, rung, [*self._cxx(), *flags, "-fopenmp", "-fno-exceptions", *host, *define]))
             elif "/bindings/" in source:
                 define = [
                     f'-DEB_COMPILE_FLAGS="{" ".join(kernel_flags + NUMERICS)}"',
@@ -112,9 +135,9 @@ class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types h
                     f'-DEB_CUDA_ARCHITECTURES="{" ".join(f.rpartition("code=")[2] for f in cuda_architectures())}"',
                 ]
                 pybind = [f"-isystem{get_include()}", *(f"-isystem{d}" for d in self.compiler.include_dirs)]
-                commands.append((source, [*self._cxx(), "-O2", *host, *define, *pybind]))
+                commands.append((source, "", [*self._cxx(), "-O2", *host, *define, *pybind]))
             else:
-                commands.append((source, [*self._cxx(), *kernel_flags, "-fopenmp", *host]))
+                commands.append((source, "", [*self._cxx(), *kernel_flags, "-fopenmp", *host]))
         with ThreadPoolExecutor(max_workers=2) as pool:
             objects = list(pool.map(lambda command: self._compile(*command), commands))
         target = Path(self.get_ext_fullpath(ext.name))
@@ -127,11 +150,33 @@ class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types h
     def _cxx(self) -> list[str]:
         return os.environ.get("CXX", "g++").split()
 
-    def _compile(self, source: str, command: list[str]) -> str:
-        output = self._temporary / (source.replace("/", "_") + ".o")
+    def _compile(self, source: str, rung: str, command: list[str]) -> str:
+        output = self._temporary / f"{source.replace('/', '_')}{rung and '.' + rung}.o"
         output.parent.mkdir(parents=True, exist_ok=True)
-        self._run([*command, *(f"-I{d}" for d in INCLUDES), "-c", source, "-o", str(output)])
+        line = [*command, *(f"-I{d}" for d in INCLUDES), "-c", source, "-o", str(output)]
+        if self._is_fresh(output, line):
+            return str(output)
+        self._run([*line, "-MMD", "-MF", str(output.with_suffix(".d"))])
+        if rung:
+            self._refuse_weak_symbols(output)
+        output.with_suffix(".cmd").write_text(shlex.join(line), encoding="utf-8")
         return str(output)
+
+    @staticmethod
+    def _is_fresh(output: Path, line: list[str]) -> bool:
+        """Whether this very command made `output` after the last change of everything it read."""
+        done, needs = output.with_suffix(".cmd"), output.with_suffix(".d")
+        if not (done.exists() and needs.exists() and done.read_text(encoding="utf-8") == shlex.join(line)):
+            return False
+        read = needs.read_text(encoding="utf-8").replace("\\\n", " ").partition(":")[2].split()
+        return all((ROOT / f).exists() and (ROOT / f).stat().st_mtime < output.stat().st_mtime for f in read)
+
+    def _refuse_weak_symbols(self, compiled: Path) -> None:
+        """Of several weak definitions the linker keeps one: code for one instruction set would run on another."""
+        listing = subprocess.run(["nm", "-C", str(compiled)], capture_output=True, text=True, check=True).stdout
+        weak = [line.split(maxsplit=2)[2] for line in listing.splitlines() if re.match(r"[0-9a-f]+ [WVu] ", line)]
+        if weak:
+            raise SystemExit(f"{compiled.name} defines weak symbols ({'; '.join(weak[:3])}); inline them by force")
 
     def _run(self, command: list[Any]) -> None:
         print(" ".join(map(str, command)), flush=True)
@@ -140,11 +185,11 @@ class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types h
 
 def extensions() -> list[Extension]:
     """The modules to build here."""
-    headers = sorted(str(path) for path in CSRC.glob("*/*.h"))
+    headers = sorted(str(path) for path in CSRC.rglob("*.h"))
     modules = [
         Extension(
             "energybench._cpu",
-            [*sources("cpu"), str(CSRC / "bindings/module_cpu.cpp")],
+            [*sources("cpu", "cpu/naive", "cpu/tuned", "bindings/cpu")],
             depends=headers,
             extra_link_args=["-fopenmp"],
         )
@@ -152,7 +197,7 @@ def extensions() -> list[Extension]:
     nvcc = find_nvcc()
     if nvcc is not None:
         link = [f"-L{toolkit_library_folder(nvcc)}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
-        cuda_sources = [*sources("cuda"), str(CSRC / "bindings/module_cuda.cpp")]
+        cuda_sources = sources("cuda", "bindings/cuda")
         modules.append(Extension("energybench._cuda", cuda_sources, depends=headers, extra_link_args=link))
     return modules
 

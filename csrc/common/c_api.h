@@ -13,6 +13,19 @@ enum EbDtype {
 #undef EB_TYPE
 };
 
+// A ladder's rungs above naive: one number at a time, 8 lanes, 16 lanes, and 16 lanes where a processor has 8.
+#if defined(__x86_64__)
+#define EB_TUNED_VARIANTS(X) X(blocked) X(avx2) X(avx512) X(avx512_emulated)
+#else
+#define EB_TUNED_VARIANTS(X) X(blocked)
+#endif
+enum EbVariant {
+  EB_VARIANT_naive,
+#define EB_NAME(name) EB_VARIANT_##name,
+  EB_TUNED_VARIANTS(EB_NAME)
+#undef EB_NAME
+};
+
 struct EbError {
   char message[256];
 };

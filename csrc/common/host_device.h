@@ -10,6 +10,8 @@
 #define EB_HD
 #define EB_INLINE inline __attribute__((always_inline))
 #endif
+// For a lambda's body: after its parameters.
+#define EB_ALWAYS_INLINE __attribute__((always_inline))
 
 namespace eb {
 

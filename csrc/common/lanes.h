@@ -5,7 +5,7 @@
 #include "common/arithmetic.h"
 #include "common/host_device.h"
 
-#if defined(__FMA__) && !defined(__CUDACC__)
+#if defined(__x86_64__) && !defined(__CUDACC__)
 #include <immintrin.h>
 #endif
 
@@ -23,38 +23,248 @@ template <class T, int W>
 struct PackOf {
   typedef T Type __attribute__((vector_size(W * sizeof(T))));
 };
+// One lane is the number itself: the compiler would keep a vector of one in memory.
+template <class T>
+struct Single {
+  T value;
+  Single() = default;
+  EB_INLINE Single(T v) : value(v) {}
+  EB_INLINE operator T() const { return value; }
+  EB_INLINE T& operator[](int) { return value; }
+  EB_INLINE T operator[](int) const { return value; }
+};
+template <class T>
+struct PackOf<T, 1> {
+  typedef Single<T> Type;
+};
 template <class T, int W>
 using Pack = typename PackOf<T, W>::Type;
 #endif
 
 namespace lanes {
 
-template <int W, class P>
-EB_HD EB_INLINE P add(P a, P b) {
-#if defined(__CUDACC__)
-  for (int l = 0; l < W; ++l) a[l] = a[l] + b[l];
+// Lane by lane: what device code does, and the host where no instruction is at hand.
+template <int W, class P, class F>
+EB_HD EB_INLINE P each(P a, const F& function) {
+  for (int l = 0; l < W; ++l) a[l] = function(l);
   return a;
-#else
-  return a + b;
-#endif
 }
 
-// Lane by lane, where no instruction is at hand.
-template <int W, class P>
-EB_HD EB_INLINE P fma(P a, P b, P c) {
-  for (int l = 0; l < W; ++l) c[l] = arithmetic::fma(a[l], b[l], c[l]);
-  return c;
-}
-#if defined(__FMA__) && !defined(__CUDACC__)
-template <>
-EB_INLINE Pack<float, 8> fma<8>(Pack<float, 8> a, Pack<float, 8> b, Pack<float, 8> c) {
-  return (Pack<float, 8>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-}
-template <>
-EB_INLINE Pack<double, 4> fma<4>(Pack<double, 4> a, Pack<double, 4> b, Pack<double, 4> c) {
-  return (Pack<double, 4>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
-}
+#if defined(__CUDACC__)
+#define EB_LANEWISE(name, expression)                             \
+  template <int W, class P>                                       \
+  EB_HD EB_INLINE P name(P x, P y) {                              \
+    return each<W>(x, [&](int l) __attribute__((always_inline)) { \
+      const auto a = x[l], b = y[l];                              \
+      return expression;                                          \
+    });                                                           \
+  }
+#else
+#define EB_LANEWISE(name, expression) \
+  template <int W, class P>           \
+  EB_INLINE P name(P a, P b) {        \
+    return expression;                \
+  }
 #endif
+EB_LANEWISE(add, a + b)
+EB_LANEWISE(sub, a - b)
+EB_LANEWISE(mul, a* b)
+EB_LANEWISE(div, a / b)
+// The larger; `a` when they do not compare.
+EB_LANEWISE(max, b > a ? b : a)
+// The larger, or NaN when either is.
+EB_LANEWISE(max_or_nan, (b <= a || a != a) ? a : b)
+#undef EB_LANEWISE
+
+// ---- what an instruction set has beyond the four operations ---------------------------------------------------------
+// The general case is lane by lane on a device, and two halves on the host until one fits a register.
+template <class T, int W>
+struct Native;
+
+template <class T, int W>
+struct LaneByLane {
+  using P = Pack<T, W>;
+  EB_HD EB_INLINE static P broadcast(T a) {
+    P result{};
+    for (int l = 0; l < W; ++l) result[l] = a;
+    return result;
+  }
+  EB_HD EB_INLINE static P fma(P a, P b, P c) {
+    for (int l = 0; l < W; ++l) c[l] = arithmetic::fma(a[l], b[l], c[l]);
+    return c;
+  }
+#define EB_FUNCTION(name)                                      \
+  EB_HD EB_INLINE static P name(P a) {                         \
+    for (int l = 0; l < W; ++l) a[l] = arithmetic::name(a[l]); \
+    return a;                                                  \
+  }
+  EB_FUNCTION(exp)
+  EB_FUNCTION(tanh)
+  EB_FUNCTION(erf)
+  EB_FUNCTION(sqrt) EB_FUNCTION(log)
+#undef EB_FUNCTION
+      EB_HD EB_INLINE static P load_first(const T* address, Index live) {
+    P result{};
+    for (int l = 0; l < W; ++l) {
+      if (l < live) result[l] = address[l];
+    }
+    return result;
+  }
+  EB_HD EB_INLINE static void store_first(T* address, P value, Index live) {
+    for (int l = 0; l < W; ++l) {
+      if (l < live) address[l] = value[l];
+    }
+  }
+};
+
+#if defined(__CUDACC__)
+template <class T, int W>
+struct Native : LaneByLane<T, W> {};
+#else
+template <class T, int W>
+struct Native {
+  using P = Pack<T, W>;
+  using Half = Native<T, W / 2>;
+  struct Halves {
+    typename Half::P low, high;
+  };
+  EB_INLINE static Halves split(P a) { return __builtin_bit_cast(Halves, a); }
+  EB_INLINE static P join(typename Half::P low, typename Half::P high) {
+    return __builtin_bit_cast(P, Halves{low, high});
+  }
+  EB_INLINE static P broadcast(T a) { return join(Half::broadcast(a), Half::broadcast(a)); }
+  EB_INLINE static P fma(P a, P b, P c) {
+    const Halves x = split(a), y = split(b), z = split(c);
+    return join(Half::fma(x.low, y.low, z.low), Half::fma(x.high, y.high, z.high));
+  }
+#define EB_FUNCTION(name)                               \
+  EB_INLINE static P name(P a) {                        \
+    const Halves x = split(a);                          \
+    return join(Half::name(x.low), Half::name(x.high)); \
+  }
+  EB_FUNCTION(exp)
+  EB_FUNCTION(tanh)
+  EB_FUNCTION(erf)
+  EB_FUNCTION(sqrt) EB_FUNCTION(log)
+#undef EB_FUNCTION
+      EB_INLINE static P load_first(const T* address, Index live) {
+    return join(Half::load_first(address, live), Half::load_first(address + W / 2, live - W / 2));
+  }
+  EB_INLINE static void store_first(T* address, P value, Index live) {
+    const Halves x = split(value);
+    Half::store_first(address, x.low, live);
+    Half::store_first(address + W / 2, x.high, live - W / 2);
+  }
+};
+template <class T>
+struct Native<T, 1> : LaneByLane<T, 1> {};
+
+// libmvec, the vector half of the C library's mathematics (glibc 2.35 and newer have all of these on x86-64). Errors
+// are up to 4 units in the last place, where the scalar functions have 1 or 2.
+#if defined(__AVX2__) && defined(__FMA__) && defined(__GLIBC_PREREQ)
+#if __GLIBC_PREREQ(2, 35)
+#define EB_LIBMVEC 1
+#endif
+#endif
+#if defined(EB_LIBMVEC)
+extern "C" {
+#define EB_VECTOR(name)              \
+  __m256 _ZGVdN8v_##name##f(__m256); \
+  __m256d _ZGVdN4v_##name(__m256d);
+EB_VECTOR(exp)
+EB_VECTOR(tanh)
+EB_VECTOR(erf)
+EB_VECTOR(log)
+#undef EB_VECTOR
+#if defined(__AVX512F__)
+#define EB_VECTOR(name)               \
+  __m512 _ZGVeN16v_##name##f(__m512); \
+  __m512d _ZGVeN8v_##name(__m512d);
+    EB_VECTOR(exp) EB_VECTOR(tanh) EB_VECTOR(erf) EB_VECTOR(log)
+#undef EB_VECTOR
+#endif
+}
+#define EB_MATHEMATICS(P, exp_, tanh_, erf_, log_)     \
+  EB_INLINE static P exp(P a) { return (P)exp_(a); }   \
+  EB_INLINE static P tanh(P a) { return (P)tanh_(a); } \
+  EB_INLINE static P erf(P a) { return (P)erf_(a); }   \
+  EB_INLINE static P log(P a) { return (P)log_(a); }
+#else
+#define EB_MATHEMATICS(P, exp_, tanh_, erf_, log_)
+#endif
+
+#if defined(__AVX2__) && defined(__FMA__)
+template <>
+struct Native<float, 8> : LaneByLane<float, 8> {
+  using P = Pack<float, 8>;
+  EB_INLINE static P broadcast(float a) { return (P)_mm256_set1_ps(a); }
+  EB_INLINE static P fma(P a, P b, P c) { return (P)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+  EB_INLINE static P sqrt(P a) { return (P)_mm256_sqrt_ps((__m256)a); }
+  EB_MATHEMATICS(P, _ZGVdN8v_expf, _ZGVdN8v_tanhf, _ZGVdN8v_erff, _ZGVdN8v_logf)
+  EB_INLINE static __m256i mask(Index live) {
+    const int lanes = live < 0 ? 0 : live > 8 ? 8 : static_cast<int>(live);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  EB_INLINE static P load_first(const float* address, Index live) { return (P)_mm256_maskload_ps(address, mask(live)); }
+  EB_INLINE static void store_first(float* address, P value, Index live) {
+    _mm256_maskstore_ps(address, mask(live), (__m256)value);
+  }
+};
+template <>
+struct Native<double, 4> : LaneByLane<double, 4> {
+  using P = Pack<double, 4>;
+  EB_INLINE static P broadcast(double a) { return (P)_mm256_set1_pd(a); }
+  EB_INLINE static P fma(P a, P b, P c) { return (P)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+  EB_INLINE static P sqrt(P a) { return (P)_mm256_sqrt_pd((__m256d)a); }
+  EB_MATHEMATICS(P, _ZGVdN4v_exp, _ZGVdN4v_tanh, _ZGVdN4v_erf, _ZGVdN4v_log)
+  EB_INLINE static __m256i mask(Index live) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(live), _mm256_setr_epi64x(0, 1, 2, 3));
+  }
+  EB_INLINE static P load_first(const double* address, Index live) {
+    return (P)_mm256_maskload_pd(address, mask(live));
+  }
+  EB_INLINE static void store_first(double* address, P value, Index live) {
+    _mm256_maskstore_pd(address, mask(live), (__m256d)value);
+  }
+};
+#endif
+#if defined(__AVX512F__)
+// The lowest `live` of W bits.
+template <int W>
+EB_INLINE unsigned first_bits(Index live) {
+  return live <= 0 ? 0u : live >= W ? (1u << W) - 1u : (1u << live) - 1u;
+}
+template <>
+struct Native<float, 16> : LaneByLane<float, 16> {
+  using P = Pack<float, 16>;
+  EB_INLINE static P broadcast(float a) { return (P)_mm512_set1_ps(a); }
+  EB_INLINE static P fma(P a, P b, P c) { return (P)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+  EB_INLINE static P sqrt(P a) { return (P)_mm512_sqrt_ps((__m512)a); }
+  EB_MATHEMATICS(P, _ZGVeN16v_expf, _ZGVeN16v_tanhf, _ZGVeN16v_erff, _ZGVeN16v_logf)
+  EB_INLINE static P load_first(const float* address, Index live) {
+    return (P)_mm512_maskz_loadu_ps(static_cast<__mmask16>(first_bits<16>(live)), address);
+  }
+  EB_INLINE static void store_first(float* address, P value, Index live) {
+    _mm512_mask_storeu_ps(address, static_cast<__mmask16>(first_bits<16>(live)), (__m512)value);
+  }
+};
+template <>
+struct Native<double, 8> : LaneByLane<double, 8> {
+  using P = Pack<double, 8>;
+  EB_INLINE static P broadcast(double a) { return (P)_mm512_set1_pd(a); }
+  EB_INLINE static P fma(P a, P b, P c) { return (P)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
+  EB_INLINE static P sqrt(P a) { return (P)_mm512_sqrt_pd((__m512d)a); }
+  EB_MATHEMATICS(P, _ZGVeN8v_exp, _ZGVeN8v_tanh, _ZGVeN8v_erf, _ZGVeN8v_log)
+  EB_INLINE static P load_first(const double* address, Index live) {
+    return (P)_mm512_maskz_loadu_pd(static_cast<__mmask8>(first_bits<8>(live)), address);
+  }
+  EB_INLINE static void store_first(double* address, P value, Index live) {
+    _mm512_mask_storeu_pd(address, static_cast<__mmask8>(first_bits<8>(live)), (__m512d)value);
+  }
+};
+#endif
+#undef EB_MATHEMATICS
+#endif  // host
 
 // An unaligned load or store of W neighbours.
 template <class T, int W>
@@ -73,6 +283,41 @@ EB_HD EB_INLINE void store(T* address, Pack<T, W> value) {
   for (int l = 0; l < W; ++l) address[l] = value[l];
 #else
   __builtin_memcpy(address, &value, sizeof value);
+#endif
+}
+
+// Rows become columns: rows[r][c] ↔ rows[c][r]. Moves between registers, log2(W) rounds of them: round s exchanges the
+// upper half of row r's blocks of 2s lanes with the lower half of row r + s's.
+template <class T, int W>
+EB_HD EB_INLINE void transpose(Pack<T, W> (&rows)[W]) {
+#if defined(__CUDACC__)
+  for (int r = 0; r < W; ++r) {
+    for (int c = 0; c < r; ++c) {
+      const T kept = rows[r][c];
+      rows[r][c] = rows[c][r];
+      rows[c][r] = kept;
+    }
+  }
+#else
+  if constexpr (W > 1) {
+    using Integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+#pragma GCC unroll 8
+    for (int s = 1; s < W; s *= 2) {
+      Pack<Integer, W> low, high;
+#pragma GCC unroll 16
+      for (int l = 0; l < W; ++l) {
+        low[l] = (l & s) ? W + l - s : l;   // row r keeps its lower halves and takes the partner's lower ones
+        high[l] = (l & s) ? W + l : l + s;  // the partner takes row r's upper halves and keeps its own
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < W; ++r) {
+        if (r & s) continue;
+        const Pack<T, W> a = rows[r], b = rows[r + s];
+        rows[r] = __builtin_shuffle(a, b, low);
+        rows[r + s] = __builtin_shuffle(a, b, high);
+      }
+    }
+  }
 #endif
 }
 

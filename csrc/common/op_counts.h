@@ -27,7 +27,7 @@ struct TypeCounts {
   EB_COUNT_FIELDS(EB_FIELD)
 #undef EB_FIELD
 
-  EB_HD TypeCounts& operator+=(const TypeCounts& other) {
+  EB_HD EB_INLINE TypeCounts& operator+=(const TypeCounts& other) {
 #define EB_FIELD(name) name += other.name;
     EB_COUNT_FIELDS(EB_FIELD)
 #undef EB_FIELD
@@ -44,7 +44,7 @@ struct OpCounts {
   template <class T>
   EB_HD EB_INLINE TypeCounts& of();
 
-  EB_HD OpCounts& operator+=(const OpCounts& other) {
+  EB_HD EB_INLINE OpCounts& operator+=(const OpCounts& other) {
 #define EB_TYPE(name, type) name += other.name;
     EB_DTYPES(EB_TYPE)
 #undef EB_TYPE

@@ -15,26 +15,28 @@ namespace eb {
 
 // A type as a value.
 template <class T>
-struct Type {};
+struct Type {
+  using Of = T;
+};
 
 template <class T>
-const T* in(const void* address) {
+EB_INLINE const T* in(const void* address) {
   return static_cast<const T*>(address);
 }
 template <class T>
-T* out(void* address) {
+EB_INLINE T* out(void* address) {
   return static_cast<T*>(address);
 }
 
 template <class Ops, class T>
-ConvOperands<Ops, T> operands(const EbConv2dArrays& a) {
+EB_INLINE ConvOperands<Ops, T> operands(const EbConv2dArrays& a) {
   using Weight = typename Ops::template Weight<const T>;
   return {typename Ops::template Activation<const T>(in<T>(a.x)), Weight(in<T>(a.w)), Weight(in<T>(a.bias)),
           typename Ops::template Activation<T>(out<T>(a.y))};
 }
 
 template <class Ops, class T>
-GruOperands<Ops, T> operands(const EbGruArrays& a) {
+EB_INLINE GruOperands<Ops, T> operands(const EbGruArrays& a) {
   using Input = typename Ops::template Activation<const T>;
   using Weight = typename Ops::template Weight<const T>;
   using Output = typename Ops::template Activation<T>;
@@ -45,26 +47,26 @@ GruOperands<Ops, T> operands(const EbGruArrays& a) {
 }
 
 template <class Ops, class T>
-AttentionOperands<Ops, T> operands(const EbAttentionArrays& a, double scale) {
+EB_INLINE AttentionOperands<Ops, T> operands(const EbAttentionArrays& a, double scale) {
   using Input = typename Ops::template Activation<const T>;
   return {Input(in<T>(a.q)), Input(in<T>(a.k)), Input(in<T>(a.v)), typename Ops::template Activation<T>(out<T>(a.y)),
           typename Ops::template Parameter<T>(scale)};
 }
 
 template <class Ops, class T>
-LinearOperands<Ops, T> operands(const EbLinearArrays& a) {
+EB_INLINE LinearOperands<Ops, T> operands(const EbLinearArrays& a) {
   using Weight = typename Ops::template Weight<const T>;
   return {typename Ops::template Activation<const T>(in<T>(a.x)), Weight(in<T>(a.w)), Weight(in<T>(a.bias)),
           typename Ops::template Activation<T>(out<T>(a.y))};
 }
 
 template <class Ops, class T>
-SoftmaxOperands<Ops, T> softmax_operands(const EbRowArrays& a) {
+EB_INLINE SoftmaxOperands<Ops, T> softmax_operands(const EbRowArrays& a) {
   return {typename Ops::template Activation<const T>(in<T>(a.x)), typename Ops::template Activation<T>(out<T>(a.y))};
 }
 
 template <class Ops, class T>
-LayerNormOperands<Ops, T> layer_norm_operands(const EbRowArrays& a, const RowShape& s, double epsilon) {
+EB_INLINE LayerNormOperands<Ops, T> layer_norm_operands(const EbRowArrays& a, const RowShape& s, double epsilon) {
   using Weight = typename Ops::template Weight<const T>;
   using Number = typename Ops::template Parameter<T>;
   return {
@@ -73,12 +75,12 @@ LayerNormOperands<Ops, T> layer_norm_operands(const EbRowArrays& a, const RowSha
 }
 
 template <class Ops, class T>
-PointwiseOperands<Ops, T> operands(const EbElementArrays& a) {
+EB_INLINE PointwiseOperands<Ops, T> operands(const EbElementArrays& a) {
   return {typename Ops::template Activation<const T>(in<T>(a.x)), typename Ops::template Activation<T>(out<T>(a.y))};
 }
 
 template <class Ops, class T>
-PoolOperands<Ops, T> operands(const EbElementArrays& a, const PoolShape& s) {
+EB_INLINE PoolOperands<Ops, T> operands(const EbElementArrays& a, const PoolShape& s) {
   return {typename Ops::template Activation<const T>(in<T>(a.x)), typename Ops::template Activation<T>(out<T>(a.y)),
           typename Ops::template Parameter<T>(static_cast<double>(s.KH * s.KW))};
 }

@@ -4,9 +4,11 @@
 //   PlainOps      does the work and is inlined away: this is what is measured
 //   CountingOps   does the same work and tallies it: this is what is counted
 //
-// Values are opaque (Scalar, Vec: no operators, no way to the number), memory is opaque (Ptr: only load and store reach
-// it) and constants are compile-time, so an uncounted operation on data does not compile. Index arithmetic is plain.
-// Tile verbs (mma, counted once per warp) and asynchronous copies join this list when a rung needs them.
+// Values are opaque (Scalar, Vec, Dot: no operators, no way to the number), memory is opaque (Ptr: only load and store
+// reach it) and constants are compile-time, so an uncounted operation on data does not compile. Index arithmetic is
+// plain. A vector verb does W at once and is tallied as W; `ops.first(n)` is the same policy with only the first n
+// lanes in use: it loads and stores those alone and tallies n. Tile verbs (mma, counted once per warp) and asynchronous
+// copies join this list when a rung needs them.
 #pragma once
 
 #include "common/arithmetic.h"
@@ -34,9 +36,28 @@ class Scalar {
 // W numbers in a register.
 template <class T, int W>
 class Vec {
+ public:
+  Vec() = default;  // not a number yet: an array of accumulators before its first values
+
+ private:
   template <class>
   friend class BasicOps;
   EB_HD explicit Vec(Pack<T, W> lanes) : lanes_(lanes) {}
+  Pack<T, W> lanes_;
+};
+
+// A dot product under way, W partial sums. Its first products are multiplied and not added to anything, so each is owed
+// one addition; `join` and `fold` pay exactly those. However it is split, K products cost K multiplications and K
+// additions: K MACs, tallied as they are multiplied.
+template <class T, int W>
+class Dot {
+ public:
+  Dot() = default;
+
+ private:
+  template <class>
+  friend class BasicOps;
+  EB_HD explicit Dot(Pack<T, W> lanes) : lanes_(lanes) {}
   Pack<T, W> lanes_;
 };
 
@@ -79,6 +100,7 @@ struct Lanes {};
 // Tallies nothing; every call vanishes.
 struct NoTally {
   static constexpr bool kCounting = false;
+  static constexpr bool kPart = false;
 #define EB_FIELD(name) \
   template <class T>   \
   EB_HD EB_INLINE void name(std::uint64_t) const {}
@@ -89,6 +111,7 @@ struct NoTally {
 // Tallies in 64 bits, one object per thread.
 struct Tally {
   static constexpr bool kCounting = true;
+  static constexpr bool kPart = false;
   OpCounts counts;
 #define EB_FIELD(name)                             \
   template <class T>                               \
@@ -99,10 +122,32 @@ struct Tally {
 #undef EB_FIELD
 };
 
+// The tally of a policy that uses the first `live` lanes of its vectors.
+template <class Whole>
+struct Part {
+  static constexpr bool kCounting = Whole::kCounting;
+  static constexpr bool kPart = true;
+  Whole* whole;
+  Index live;
+#define EB_FIELD(name)                             \
+  template <class T>                               \
+  EB_HD EB_INLINE void name(std::uint64_t times) { \
+    whole->template name<T>(times);                \
+  }
+  EB_COUNT_FIELDS(EB_FIELD)
+#undef EB_FIELD
+};
+
 template <class TallyPolicy>
 class BasicOps {
  public:
   static constexpr bool kCounting = TallyPolicy::kCounting;
+  BasicOps() = default;
+
+  // The same policy with the first n lanes of each vector in use, 0 ≤ n; more than W is W.
+  EB_HD EB_INLINE BasicOps<Part<TallyPolicy>> first(Index n) {
+    return BasicOps<Part<TallyPolicy>>(Part<TallyPolicy>{&tally_, n});
+  }
   template <class T>
   using Scalar = eb::Scalar<T>;
   template <class T, int W>
@@ -208,31 +253,89 @@ class BasicOps {
   // ---- vector verbs: W of the same, tallied as W
   template <class T, int W>
   EB_HD EB_INLINE Vec<T, W> broadcast(Lanes<W>, Scalar<T> a) const {
-    Pack<T, W> result{};
-    for (int l = 0; l < W; ++l) result[l] = a.value_;
-    return Vec<T, W>(result);
+    return Vec<T, W>(lanes::Native<T, W>::broadcast(a.value_));
+  }
+  // A constant or a launch's parameter in the shape of `like`, so that one body serves numbers and vectors.
+  template <class T, long long N, long long D>
+  EB_HD EB_INLINE Scalar<T> constant(Scalar<T>, Constant<T, N, D> c) const {
+    return constant(c);
+  }
+  template <class T, int W, long long N, long long D>
+  EB_HD EB_INLINE Vec<T, W> constant(Vec<T, W>, Constant<T, N, D> c) const {
+    return broadcast(Lanes<W>{}, constant(c));
+  }
+  template <class T, int W>
+  EB_HD EB_INLINE Vec<T, W> negate(Vec<T, W> a) const {
+    return Vec<T, W>(-a.lanes_);
   }
   template <int W, class T, Role kRole>
   EB_HD EB_INLINE auto load(Lanes<W>, Ptr<T, kRole> p, Index i) {
     using Value = typename Bare<T>::Type;
-    count_load<Value, kRole>(W);
-    return Vec<Value, W>(lanes::load<Value, W>(p.address_ + i));
+    count_load<Value, kRole>(live<W>());
+    if constexpr (TallyPolicy::kPart) {
+      return Vec<Value, W>(lanes::Native<Value, W>::load_first(p.address_ + i, tally_.live));
+    } else {
+      return Vec<Value, W>(lanes::load<Value, W>(p.address_ + i));
+    }
   }
   template <class T, int W, Role kRole>
   EB_HD EB_INLINE void store(Ptr<T, kRole> p, Index i, Vec<T, W> value) {
-    count_store<T>(W);
-    lanes::store<T, W>(p.address_ + i, value.lanes_);
+    count_store<T>(live<W>());
+    if constexpr (TallyPolicy::kPart) {
+      lanes::Native<T, W>::store_first(p.address_ + i, value.lanes_, tally_.live);
+    } else {
+      lanes::store<T, W>(p.address_ + i, value.lanes_);
+    }
+  }
+  // W elements `stride` apart: as many loads or stores as lanes in use.
+  template <int W, class T, Role kRole>
+  EB_HD EB_INLINE auto gather(Lanes<W>, Ptr<T, kRole> p, Index i, Index stride) {
+    using Value = typename Bare<T>::Type;
+    count_load<Value, kRole>(live<W>());
+    Pack<Value, W> result{};
+    for (int l = 0; l < W; ++l) {
+      if (l < static_cast<Index>(live<W>())) result[l] = p.address_[i + l * stride];
+    }
+    return Vec<Value, W>(result);
+  }
+  // Rows become columns: moves between registers, no work and no traffic.
+  template <class T, int W>
+  EB_HD EB_INLINE void transpose(Vec<T, W> (&rows)[W]) const {
+    Pack<T, W> packs[W];
+    for (int r = 0; r < W; ++r) packs[r] = rows[r].lanes_;
+    lanes::transpose<T, W>(packs);
+    for (int r = 0; r < W; ++r) rows[r] = Vec<T, W>(packs[r]);
   }
   template <class T, int W>
   EB_HD EB_INLINE Vec<T, W> mac(Vec<T, W> a, Vec<T, W> b, Vec<T, W> c) {
-    count_macs<T>(W);
-    return Vec<T, W>(lanes::fma<W>(a.lanes_, b.lanes_, c.lanes_));
+    count_vector_macs<T, W>();
+    return Vec<T, W>(lanes::Native<T, W>::fma(a.lanes_, b.lanes_, c.lanes_));
   }
-  template <class T, int W>
-  EB_HD EB_INLINE Vec<T, W> add(Vec<T, W> a, Vec<T, W> b) {
-    tally_.template adds<T>(W);
-    return Vec<T, W>(lanes::add<W>(a.lanes_, b.lanes_));
+#define EB_VECTOR_VERB(name, field, instruction)                 \
+  template <class T, int W>                                      \
+  EB_HD EB_INLINE Vec<T, W> name(Vec<T, W> a, Vec<T, W> b) {     \
+    tally_.template field<T>(live<W>());                         \
+    return Vec<T, W>(lanes::instruction<W>(a.lanes_, b.lanes_)); \
   }
+  EB_VECTOR_VERB(add, adds, add)
+  EB_VECTOR_VERB(sub, adds, sub)
+  EB_VECTOR_VERB(mul, muls, mul)
+  EB_VECTOR_VERB(div, divs, div)
+  EB_VECTOR_VERB(max, compares, max)
+  EB_VECTOR_VERB(max_or_nan, compares, max_or_nan)
+#undef EB_VECTOR_VERB
+#define EB_VECTOR_SPECIAL(name)                            \
+  template <class T, int W>                                \
+  EB_HD EB_INLINE Vec<T, W> name(Vec<T, W> a) {            \
+    tally_.template specials<T>(live<W>());                \
+    return Vec<T, W>(lanes::Native<T, W>::name(a.lanes_)); \
+  }
+  EB_VECTOR_SPECIAL(exp)
+  EB_VECTOR_SPECIAL(tanh)
+  EB_VECTOR_SPECIAL(erf)
+  EB_VECTOR_SPECIAL(sqrt)
+  EB_VECTOR_SPECIAL(log)
+#undef EB_VECTOR_SPECIAL
   // The lanes' sum, first to last: W − 1 adds.
   template <class T, int W>
   EB_HD EB_INLINE Scalar<T> sum(Vec<T, W> a) {
@@ -241,8 +344,53 @@ class BasicOps {
     for (int l = 1; l < W; ++l) result = result + a.lanes_[l];
     return Scalar<T>(result);
   }
+  // `start` and then the lanes in use, first to last: as many adds (compares) as lanes. An accumulator that begins as
+  // its first vector and ends here makes n operations of n elements, as the scalar loop does.
+  template <class T, int W>
+  EB_HD EB_INLINE Scalar<T> fold_add(Vec<T, W> a, Scalar<T> start) {
+    const std::uint64_t lanes = live<W>();
+    tally_.template adds<T>(lanes);
+    for (int l = 0; l < W; ++l) {
+      if (l < static_cast<Index>(lanes)) start.value_ = start.value_ + a.lanes_[l];
+    }
+    return start;
+  }
+  template <class T, int W>
+  EB_HD EB_INLINE Scalar<T> fold_max(Vec<T, W> a, Scalar<T> start) {
+    const std::uint64_t lanes = live<W>();
+    tally_.template compares<T>(lanes);
+    for (int l = 0; l < W; ++l) {
+      if (l < static_cast<Index>(lanes)) start.value_ = a.lanes_[l] > start.value_ ? a.lanes_[l] : start.value_;
+    }
+    return start;
+  }
+
+  // ---- dot products over lanes
+  template <class T, int W>
+  EB_HD EB_INLINE Dot<T, W> dot(Vec<T, W> a, Vec<T, W> b) {
+    count_vector_macs<T, W>();
+    return Dot<T, W>(lanes::mul<W>(a.lanes_, b.lanes_));
+  }
+  template <class T, int W>
+  EB_HD EB_INLINE Dot<T, W> mac(Vec<T, W> a, Vec<T, W> b, Dot<T, W> c) {
+    count_vector_macs<T, W>();
+    return Dot<T, W>(lanes::Native<T, W>::fma(a.lanes_, b.lanes_, c.lanes_));
+  }
+  template <class T, int W>
+  EB_HD EB_INLINE Dot<T, W> join(Dot<T, W> a, Dot<T, W> b) const {
+    return Dot<T, W>(lanes::add<W>(a.lanes_, b.lanes_));
+  }
+  template <class T, int W>
+  EB_HD EB_INLINE Scalar<T> fold(Dot<T, W> a, Scalar<T> start) const {
+    for (int l = 0; l < W; ++l) start.value_ = start.value_ + a.lanes_[l];
+    return start;
+  }
 
  private:
+  template <class>
+  friend class BasicOps;
+  EB_HD EB_INLINE explicit BasicOps(TallyPolicy tally) : tally_(tally) {}
+
   template <class T>
   struct Bare {
     using Type = T;
@@ -252,6 +400,20 @@ class BasicOps {
     using Type = T;
   };
 
+  // Lanes in use of W.
+  template <int W>
+  EB_HD EB_INLINE std::uint64_t live() const {
+    if constexpr (TallyPolicy::kPart) {
+      return static_cast<std::uint64_t>(tally_.live < 0 ? 0 : tally_.live > W ? W : tally_.live);
+    } else {
+      return W;
+    }
+  }
+  template <class T, int W>
+  EB_HD EB_INLINE void count_vector_macs() {
+    count_macs<T>(live<W>());
+    tally_.template tile_macs<T>(W);
+  }
   template <class T>
   EB_HD EB_INLINE void count_macs(std::uint64_t times) {
     tally_.template macs<T>(times);

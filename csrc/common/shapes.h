@@ -13,10 +13,10 @@ struct ConvShape {
   int has_bias;
 
   // floor((n + 2p − d(k−1) − 1) / s) + 1 [D9, corrected]
-  EB_HD Index H_out() const { return (H + 2 * padding_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }
-  EB_HD Index W_out() const { return (W + 2 * padding_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }
-  EB_HD Index C_in_per_group() const { return C_in / groups; }
-  EB_HD Index C_out_per_group() const { return C_out / groups; }
+  EB_HD EB_INLINE Index H_out() const { return (H + 2 * padding_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }
+  EB_HD EB_INLINE Index W_out() const { return (W + 2 * padding_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }
+  EB_HD EB_INLINE Index C_in_per_group() const { return C_in / groups; }
+  EB_HD EB_INLINE Index C_out_per_group() const { return C_out / groups; }
 };
 
 struct GruShape {
@@ -29,7 +29,7 @@ struct AttentionShape {
   int causal;
 
   // Keys that query i sees: with a causal mask the first i + 1 (aligned at the top left, as torch's is_causal is).
-  EB_HD Index visible_keys(Index i) const { return causal && i + 1 < S_k ? i + 1 : S_k; }
+  EB_HD EB_INLINE Index visible_keys(Index i) const { return causal && i + 1 < S_k ? i + 1 : S_k; }
 };
 
 struct LinearShape {
@@ -47,8 +47,8 @@ struct PoolShape {
   Index N, C, H, W, KH, KW;  // x[n,c,h,w]
   Index stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
 
-  EB_HD Index H_out() const { return (H + 2 * padding_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }
-  EB_HD Index W_out() const { return (W + 2 * padding_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }
+  EB_HD EB_INLINE Index H_out() const { return (H + 2 * padding_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }
+  EB_HD EB_INLINE Index W_out() const { return (W + 2 * padding_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }
 };
 
 // Multiply-adds that touch no memory: `streams` independent ones of `steps` rounds (kernels/probes.h).

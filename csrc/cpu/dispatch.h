@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdio>
+#include <type_traits>
 
 #include "common/c_api.h"
 #include "common/operands.h"
@@ -9,37 +10,40 @@
 
 namespace eb {
 
-// Lanes of a vector verb: 32 bytes, one AVX2 register.
-template <class T>
-constexpr int kLanes = 32 / static_cast<int>(sizeof(T));
-
 // Adds one thread's tallies to the total; nothing is left of it in the plain instantiation.
 template <class Ops>
-void merge(const Ops& ops, OpCounts* counts) {
+EB_INLINE void merge(const Ops& ops, OpCounts* counts) {
   if constexpr (Ops::kCounting) {
 #pragma omp critical(eb_merge)
     *counts += ops.tally().counts;
   }
 }
 
-inline int refuse(EbError* error, const char* reason) {
+EB_INLINE int refuse(EbError* error, const char* reason) {
   std::snprintf(error->message, sizeof error->message, "%s", reason);
   return 1;
 }
 
+// A launch that returns nothing cannot fail.
+template <class Launch, class Ops, class T>
+EB_INLINE int status_of(const Launch& launch, Type<Ops> ops, Type<T> element) {
+  if constexpr (std::is_void_v<decltype(launch(ops, element))>) {
+    launch(ops, element);
+    return 0;
+  } else {
+    return launch(ops, element);
+  }
+}
+
 // From run time to compile time, once: the element type, and plain or counting.
 template <class Launch>
-int dispatch(EbDtype dtype, OpCounts* counts, EbError* error, const Launch& launch) {
+EB_INLINE int dispatch(EbDtype dtype, OpCounts* counts, EbError* error, const Launch& launch) {
   if (counts != nullptr) ++counts->launches;
   switch (dtype) {
-#define EB_TYPE(name, type)                      \
-  case EB_DTYPE_##name:                          \
-    if (counts != nullptr) {                     \
-      launch(Type<CountingOps>{}, Type<type>{}); \
-    } else {                                     \
-      launch(Type<PlainOps>{}, Type<type>{});    \
-    }                                            \
-    return 0;
+#define EB_TYPE(name, type)                                                         \
+  case EB_DTYPE_##name:                                                             \
+    return counts != nullptr ? status_of(launch, Type<CountingOps>{}, Type<type>{}) \
+                             : status_of(launch, Type<PlainOps>{}, Type<type>{});
     EB_DTYPES(EB_TYPE)
 #undef EB_TYPE
   }

@@ -1,0 +1,117 @@
+// The CPU kernels' C interface: each call goes to its rung.
+#include "cpu/api.h"
+
+#include <omp.h>
+
+#include "cpu/dispatch.h"
+#include "cpu/rungs.h"
+#include "cpu/workspace.h"
+
+namespace {
+
+int no_such_rung(EbError* error) { return eb::refuse(error, "the operator has no such rung"); }
+
+}  // namespace
+
+// The launch of the rung that `variant` names; every rung of a tuned operator has it.
+#define EB_CASE(rung, call) \
+  case EB_VARIANT_##rung:   \
+    return eb::rung::call;
+#if defined(__x86_64__)
+#define EB_TUNED_CASES(call) \
+  EB_CASE(blocked, call) EB_CASE(avx2, call) EB_CASE(avx512, call) EB_CASE(avx512_emulated, call)
+#else
+#define EB_TUNED_CASES(call) EB_CASE(blocked, call)
+#endif
+#define EB_ON_LADDER(call) \
+  switch (variant) {       \
+    EB_CASE(naive, call)   \
+    EB_TUNED_CASES(call)   \
+  }                        \
+  return no_such_rung(error);
+#define EB_NAIVE_ONLY(call)                                \
+  if (variant == EB_VARIANT_naive) return eb::naive::call; \
+  return no_such_rung(error);
+
+extern "C" {
+
+int eb_cpu_conv2d(EbVariant variant, EbDtype dtype, const eb::ConvShape* shape, const EbConv2dArrays* arrays,
+                  int threads, eb::OpCounts* counts, EbError* error) {
+  EB_NAIVE_ONLY(conv2d(dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_gru(EbVariant variant, EbDtype dtype, const eb::GruShape* shape, const EbGruArrays* arrays, int threads,
+               eb::OpCounts* counts, EbError* error) {
+  EB_NAIVE_ONLY(gru(dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_attention(EbVariant variant, EbDtype dtype, const eb::AttentionShape* shape, const EbAttentionArrays* arrays,
+                     double scale, int threads, eb::OpCounts* counts, EbError* error) {
+  EB_NAIVE_ONLY(attention(dtype, *shape, *arrays, scale, threads, counts, error))
+}
+
+int eb_cpu_linear(EbVariant variant, EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays,
+                  int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(linear(dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_softmax(EbVariant variant, EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, int threads,
+                   eb::OpCounts* counts, EbError* error) {
+  EB_NAIVE_ONLY(softmax(dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_layer_norm(EbVariant variant, EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays,
+                      double epsilon, int threads, eb::OpCounts* counts, EbError* error) {
+  EB_NAIVE_ONLY(layer_norm(dtype, *shape, *arrays, epsilon, threads, counts, error))
+}
+
+int eb_cpu_pointwise(EbVariant variant, EbPointwise function, EbDtype dtype, eb::Index n, const EbElementArrays* arrays,
+                     int threads, eb::OpCounts* counts, EbError* error) {
+  EB_NAIVE_ONLY(pointwise(function, dtype, n, *arrays, threads, counts, error))
+}
+
+int eb_cpu_pool2d(EbVariant variant, EbPool kind, EbDtype dtype, const eb::PoolShape* shape,
+                  const EbElementArrays* arrays, int threads, eb::OpCounts* counts, EbError* error) {
+  EB_NAIVE_ONLY(pool2d(kind, dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_probe_fma(EbVariant variant, EbDtype dtype, const eb::FmaProbeShape* shape, const void* x, void* y,
+                     int threads, eb::OpCounts* counts, EbError* error) {
+  EB_NAIVE_ONLY(probe_fma(dtype, *shape, x, y, threads, counts, error))
+}
+
+int eb_cpu_probe_stream(EbVariant variant, EbDtype dtype, const eb::StreamProbeShape* shape, const void* x, void* y,
+                        int threads, eb::OpCounts* counts, EbError* error) {
+  EB_NAIVE_ONLY(probe_stream(dtype, *shape, x, y, threads, counts, error))
+}
+
+#if defined(__x86_64__)
+int eb_cpu_supports(EbVariant variant) {
+  switch (variant) {
+    case EB_VARIANT_naive:
+    case EB_VARIANT_blocked:
+      return 1;
+    case EB_VARIANT_avx2:
+    case EB_VARIANT_avx512_emulated:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case EB_VARIANT_avx512:
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  }
+  return 0;
+}
+#else
+int eb_cpu_supports(EbVariant) { return 1; }
+#endif
+
+eb::Index eb_cpu_release_workspace() {
+  const auto bytes = static_cast<eb::Index>(eb::workspace_bytes());
+  eb::release_workspace();
+  return bytes;
+}
+
+int eb_cpu_default_threads() { return omp_get_max_threads(); }
+
+int eb_cpu_release_threads() { return omp_pause_resource_all(omp_pause_soft); }
+
+}  // extern "C"

@@ -1,0 +1,42 @@
+// The rungs of every operator's ladder, each a namespace with the same launches: naive, and those of cpu/tuned for each
+// instruction set. `counts` null: the plain kernel runs; otherwise the counting one, which adds to it.
+#pragma once
+
+#include "common/c_api.h"
+
+namespace eb {
+
+// The operators that have a rung in cpu/tuned.
+#define EB_TUNED_LAUNCHES                                                                                          \
+  int linear(EbDtype dtype, const LinearShape& shape, const EbLinearArrays& arrays, int threads, OpCounts* counts, \
+             EbError* error);
+
+namespace naive {
+EB_TUNED_LAUNCHES
+int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, int threads, OpCounts* counts,
+           EbError* error);
+int gru(EbDtype dtype, const GruShape& shape, const EbGruArrays& arrays, int threads, OpCounts* counts, EbError* error);
+int attention(EbDtype dtype, const AttentionShape& shape, const EbAttentionArrays& arrays, double scale, int threads,
+              OpCounts* counts, EbError* error);
+int softmax(EbDtype dtype, const RowShape& shape, const EbRowArrays& arrays, int threads, OpCounts* counts,
+            EbError* error);
+int layer_norm(EbDtype dtype, const RowShape& shape, const EbRowArrays& arrays, double epsilon, int threads,
+               OpCounts* counts, EbError* error);
+int pointwise(EbPointwise function, EbDtype dtype, Index n, const EbElementArrays& arrays, int threads,
+              OpCounts* counts, EbError* error);
+int pool2d(EbPool kind, EbDtype dtype, const PoolShape& shape, const EbElementArrays& arrays, int threads,
+           OpCounts* counts, EbError* error);
+int probe_fma(EbDtype dtype, const FmaProbeShape& shape, const void* x, void* y, int threads, OpCounts* counts,
+              EbError* error);
+int probe_stream(EbDtype dtype, const StreamProbeShape& shape, const void* x, void* y, int threads, OpCounts* counts,
+                 EbError* error);
+}  // namespace naive
+
+#define EB_VARIANT(rung) \
+  namespace rung {       \
+  EB_TUNED_LAUNCHES      \
+  }
+EB_TUNED_VARIANTS(EB_VARIANT)
+#undef EB_VARIANT
+
+}  // namespace eb

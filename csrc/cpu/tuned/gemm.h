@@ -1,0 +1,73 @@
+// The loops around kernels/gemm.h for a team of threads: blocks, panels, tiles.
+#pragma once
+
+#include <algorithm>
+
+#include "cpu/tuned/isa.h"
+
+namespace eb::EB_ISA {
+namespace {
+
+// A strip of B (256 × 16 floats) is half of a 32 KiB first-level cache; kGroup strips of A are in a second-level cache
+// while it runs over them; the panels of a block are at most 1536 · 256 + 1024 · 256 elements.
+constexpr Index kBlockK = 256, kGroup = 16;
+template <class Shape>
+constexpr Index kBlockM = 1536 / Shape::kRows * Shape::kRows;
+template <class Shape>
+constexpr Index kBlockN = 1024 / Shape::kColumns * Shape::kColumns;
+
+constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+
+template <class Shape>
+struct GemmPlan {
+  Index M, N, K;
+  Index rows() const { return std::min(kBlockM<Shape>, ceil_div(M, Shape::kRows) * Shape::kRows); }
+  Index columns() const { return std::min(kBlockN<Shape>, ceil_div(N, Shape::kColumns) * Shape::kColumns); }
+  Index depth() const { return std::min(kBlockK, K); }
+  Index panel_elements() const { return (rows() + columns()) * depth(); }
+};
+
+// Every thread of the team calls it with the same arguments. `a` and `b` have rows of C's rows and of C's columns (b is
+// given transposed); anything that gemm_pack_strip takes. `epilogue(row, column, last)` makes a tile's epilogue.
+// `panels` is scratch of panel_elements(). Ends in a barrier.
+template <class Shape, class Ops, class A, class B, class Panel, class C, class MakeEpilogue>
+EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& b, Panel panels, C c, Index c_stride,
+                    const MakeEpilogue& epilogue) {
+  using T = typename Shape::Element;
+  constexpr Index kRows = Shape::kRows, kColumns = Shape::kColumns;
+  const Panel panel_a = panels, panel_b = panels.at(plan.rows() * plan.depth());
+  for (Index n0 = 0; n0 < plan.N; n0 += kBlockN<Shape>) {
+    const Index columns = std::min(kBlockN<Shape>, plan.N - n0), b_strips = ceil_div(columns, kColumns);
+    for (Index k0 = 0; k0 < plan.K; k0 += kBlockK) {
+      const Index depth = std::min(kBlockK, plan.K - k0);
+      const bool first = k0 == 0, last = k0 + depth == plan.K;
+#pragma omp for schedule(static) nowait
+      for (Index j = 0; j < b_strips; ++j) {
+        gemm_pack_strip<T, kColumns, Shape::kLanes>(ops, b, panel_b.at(j * kColumns * depth), n0 + j * kColumns,
+                                                    std::min(kColumns, columns - j * kColumns), k0, depth);
+      }
+      for (Index m0 = 0; m0 < plan.M; m0 += kBlockM<Shape>) {
+        const Index rows = std::min(kBlockM<Shape>, plan.M - m0), a_strips = ceil_div(rows, kRows);
+#pragma omp for schedule(static)
+        for (Index i = 0; i < a_strips; ++i) {
+          gemm_pack_strip<T, kRows, Shape::kLanes>(ops, a, panel_a.at(i * kRows * depth), m0 + i * kRows,
+                                                   std::min(kRows, rows - i * kRows), k0, depth);
+        }
+        const Index groups = ceil_div(a_strips, kGroup);
+#pragma omp for schedule(static)
+        for (Index task = 0; task < groups * b_strips; ++task) {
+          const Index j = task % b_strips, column = n0 + j * kColumns;
+          for (Index i = task / b_strips * kGroup; i < std::min(a_strips, (task / b_strips + 1) * kGroup); ++i) {
+            const Index row = m0 + i * kRows;
+            gemm_tile<Shape>(ops, panel_a.at(i * kRows * depth), panel_b.at(j * kColumns * depth), depth,
+                             c.at(row * c_stride + column), c_stride, std::min(kRows, rows - i * kRows),
+                             std::min(kColumns, columns - j * kColumns), first, epilogue(row, column, last));
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace eb::EB_ISA
