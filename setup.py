@@ -127,7 +127,9 @@ class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types h
             elif "/tuned/" in source:
                 for rung, (width, flags) in tuned_rungs().items():
                     define = [f"-DEB_ISA={rung}", f"-DEB_VECTOR_BYTES={width}"]
-                    commands.append((source, rung, [*self._cxx(), *flags, "-fopenmp", "-fno-exceptions", *host, *define]))
+                    commands.append(
+                        (source, rung, [*self._cxx(), *flags, "-fopenmp", "-fno-exceptions", *host, *define])
+                    )
             elif "/bindings/" in source:
                 define = [
                     f'-DEB_COMPILE_FLAGS="{" ".join(kernel_flags + NUMERICS)}"',

@@ -1,4 +1,4 @@
-"""Stub of the compiled CPU kernels (csrc/bindings/module_cpu.cpp)."""
+"""Stub of the compiled CPU kernels (csrc/bindings/cpu/)."""
 
 from typing import Any, TypeAlias
 
@@ -9,9 +9,12 @@ _Counts: TypeAlias = dict[str, Any]
 
 count_fields: tuple[str, ...]
 compile_flags: str
+#: Those that this processor can run, the widest last.
+instruction_sets: tuple[str, ...]
 
 def default_threads() -> int: ...
 def release_threads() -> int: ...
+def release_workspace() -> int: ...
 def conv2d(
     x: _Array,
     w: _Array,
@@ -21,6 +24,7 @@ def conv2d(
     padding: tuple[int, int],
     dilation: tuple[int, int],
     groups: int,
+    variant: str,
     threads: int,
     counting: bool,
 ) -> _Counts | None: ...
@@ -38,6 +42,7 @@ def gru(
     y: _Array,
     h_n: _Array,
     state: _Array | None,
+    variant: str,
     threads: int,
     counting: bool,
 ) -> _Counts | None: ...
@@ -49,18 +54,28 @@ def attention(
     scratch: _Array,
     scale: float,
     causal: bool,
+    variant: str,
     threads: int,
     counting: bool,
 ) -> _Counts | None: ...
-def linear(x: _Array, w: _Array, bias: _Array | None, y: _Array, threads: int, counting: bool) -> _Counts | None: ...
-def softmax(x: _Array, y: _Array, threads: int, counting: bool) -> _Counts | None: ...
-def layer_norm(
-    x: _Array, weight: _Array | None, bias: _Array | None, y: _Array, epsilon: float, threads: int, counting: bool
+def linear(
+    x: _Array, w: _Array, bias: _Array | None, y: _Array, variant: str, threads: int, counting: bool
 ) -> _Counts | None: ...
-def relu(x: _Array, y: _Array, threads: int, counting: bool) -> _Counts | None: ...
-def sigmoid(x: _Array, y: _Array, threads: int, counting: bool) -> _Counts | None: ...
-def tanh(x: _Array, y: _Array, threads: int, counting: bool) -> _Counts | None: ...
-def gelu(x: _Array, y: _Array, threads: int, counting: bool) -> _Counts | None: ...
+def softmax(x: _Array, y: _Array, variant: str, threads: int, counting: bool) -> _Counts | None: ...
+def layer_norm(
+    x: _Array,
+    weight: _Array | None,
+    bias: _Array | None,
+    y: _Array,
+    epsilon: float,
+    variant: str,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...
+def relu(x: _Array, y: _Array, variant: str, threads: int, counting: bool) -> _Counts | None: ...
+def sigmoid(x: _Array, y: _Array, variant: str, threads: int, counting: bool) -> _Counts | None: ...
+def tanh(x: _Array, y: _Array, variant: str, threads: int, counting: bool) -> _Counts | None: ...
+def gelu(x: _Array, y: _Array, variant: str, threads: int, counting: bool) -> _Counts | None: ...
 def max_pool2d(
     x: _Array,
     y: _Array,
@@ -68,6 +83,7 @@ def max_pool2d(
     stride: tuple[int, int],
     padding: tuple[int, int],
     dilation: tuple[int, int],
+    variant: str,
     threads: int,
     counting: bool,
 ) -> _Counts | None: ...
@@ -78,8 +94,9 @@ def avg_pool2d(
     stride: tuple[int, int],
     padding: tuple[int, int],
     dilation: tuple[int, int],
+    variant: str,
     threads: int,
     counting: bool,
 ) -> _Counts | None: ...
-def probe_fma(x: _Array, y: _Array, steps: int, threads: int, counting: bool) -> _Counts | None: ...
-def probe_stream(x: _Array, y: _Array, repeats: int, threads: int, counting: bool) -> _Counts | None: ...
+def probe_fma(x: _Array, y: _Array, steps: int, variant: str, threads: int, counting: bool) -> _Counts | None: ...
+def probe_stream(x: _Array, y: _Array, repeats: int, variant: str, threads: int, counting: bool) -> _Counts | None: ...

@@ -1,4 +1,4 @@
-"""Stub of the compiled CUDA kernels (csrc/bindings/module_cuda.cpp); addresses are 0 for an absent array."""
+"""Stub of the compiled CUDA kernels (csrc/bindings/cuda/); addresses are 0 for an absent array."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias

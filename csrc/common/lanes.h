@@ -101,7 +101,8 @@ struct LaneByLane {
   EB_FUNCTION(exp)
   EB_FUNCTION(tanh)
   EB_FUNCTION(erf)
-  EB_FUNCTION(sqrt) EB_FUNCTION(log)
+  EB_FUNCTION(sqrt)
+  EB_FUNCTION(log)
 #undef EB_FUNCTION
       EB_HD EB_INLINE static P load_first(const T* address, Index live) {
     P result{};
@@ -145,7 +146,8 @@ struct Native {
   EB_FUNCTION(exp)
   EB_FUNCTION(tanh)
   EB_FUNCTION(erf)
-  EB_FUNCTION(sqrt) EB_FUNCTION(log)
+  EB_FUNCTION(sqrt)
+  EB_FUNCTION(log)
 #undef EB_FUNCTION
       EB_INLINE static P load_first(const T* address, Index live) {
     return join(Half::load_first(address, live), Half::load_first(address + W / 2, live - W / 2));
@@ -180,7 +182,7 @@ EB_VECTOR(log)
 #define EB_VECTOR(name)               \
   __m512 _ZGVeN16v_##name##f(__m512); \
   __m512d _ZGVeN8v_##name(__m512d);
-    EB_VECTOR(exp) EB_VECTOR(tanh) EB_VECTOR(erf) EB_VECTOR(log)
+EB_VECTOR(exp) EB_VECTOR(tanh) EB_VECTOR(erf) EB_VECTOR(log)
 #undef EB_VECTOR
 #endif
 }

@@ -65,7 +65,7 @@ class Call:
 
     def run_cpu(self, *arguments: Any) -> OpCounts | None:
         function: Callable[..., Any] = getattr(native.cpu(), self.name)
-        return _issued(function(*arguments, self.threads, self.counting))
+        return _issued(function(*arguments, self.variant, self.threads, self.counting))
 
     def run_cuda(self, sizes: Sequence[int], arrays: Sequence[Any], *more: Any) -> OpCounts | None:
         function: Callable[..., Any] = getattr(native.cuda(), self.name)

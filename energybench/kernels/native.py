@@ -63,7 +63,7 @@ def describe_native(target: Target = "cpu") -> str:
 
 def instruction_sets() -> tuple[str, ...]:
     """Vector instruction sets that this processor has and the module has rungs for, such as ``("avx2", "avx512")``."""
-    return tuple(getattr(cpu(), "instruction_sets", ()))
+    return tuple(cpu().instruction_sets)
 
 
 def default_threads() -> int:

@@ -122,7 +122,7 @@ def arrays(*shapes):
 def test_native_module_checks_what_it_is_given():
     # The binding is the last line: nothing that reaches it may read or write outside an array.
     x, w, y = arrays((1, 2, 4, 4), (3, 2, 3, 3), (1, 3, 2, 2))
-    good = ((1, 1), (0, 0), (1, 1), 1, 1, False)
+    good = ((1, 1), (0, 0), (1, 1), 1, "naive", 1, False)
     assert native.cpu().conv2d(x, w, None, y, *good) is None
     read_only = y.copy()
     read_only.flags.writeable = False
@@ -137,13 +137,17 @@ def test_native_module_checks_what_it_is_given():
             native.cpu().conv2d(x, w, None, bad, *good)
     with pytest.raises(ValueError, match="must be positive"):
         native.cpu().conv2d(x, w, None, y, (0, 1), *good[1:])
+    with pytest.raises(ValueError, match="unknown rung"):
+        native.cpu().conv2d(x, w, None, y, *good[:4], "fastest", 1, False)
+    with pytest.raises(RuntimeError, match="no such rung"):
+        native.cpu().conv2d(x, w, None, y, *good[:4], "blocked", 1, False)
     with pytest.raises(ValueError, match="threads"):
-        native.cpu().conv2d(x, w, None, y, *good[:4], 0, False)
+        native.cpu().conv2d(x, w, None, y, *good[:5], 0, False)
     with pytest.raises(TypeError, match="element type"):
         native.cpu().conv2d(x.astype("int32"), w, None, y, *good)
     q, scratch = arrays((1, 1, 4, 2), (1, 4))
     with pytest.raises(ValueError, match="scratch"):
-        native.cpu().attention(q, q, q, q.copy(), scratch, 1.0, False, 2, False)
+        native.cpu().attention(q, q, q, q.copy(), scratch, 1.0, False, "naive", 2, False)
 
 
 def test_missing_cpu_module_is_one_clear_error(monkeypatch):

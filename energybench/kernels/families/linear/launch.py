@@ -7,7 +7,7 @@ from typing import Any
 from energybench.kernels.call import Begin, Outcome, TensorT, run
 from energybench.kernels.families.linear import counts
 from energybench.kernels.families.linear.shape import LinearShape, linear_shape
-from energybench.kernels.ladder import AUTO, NAIVE_ONLY
+from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 
 
@@ -19,7 +19,7 @@ def _linear(begin: Begin, s: LinearShape, x: Any, w: Any, bias: Any = None) -> O
     return call.finish(tallies, y)
 
 
-LINEAR = Operator("linear", "forward", "gemm", NAIVE_ONLY, linear_shape, counts.linear, _linear)
+LINEAR = Operator("linear", "forward", "gemm", TUNED_ON_CPU, linear_shape, counts.linear, _linear)
 
 
 def linear(

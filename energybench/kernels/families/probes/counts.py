@@ -12,7 +12,7 @@ def probe_fma(shape: FmaProbeShape, request: CountRequest) -> OpCounts:
     macs = shape.streams * shape.steps * 14 * shape.lanes
     traffic = Traffic(shape.streams * 14 * shape.lanes, shape.streams)
     adds = shape.streams * (13 * shape.lanes + shape.lanes - 1)
-    return request.tallies(compulsory=traffic, issued=traffic, macs=macs, nominal_macs=macs, adds=adds)
+    return request.tallies(compulsory=traffic, issued=traffic, macs=macs, nominal_macs=macs, tile_macs=macs, adds=adds)
 
 
 def probe_stream(shape: StreamProbeShape, request: CountRequest) -> OpCounts:
