@@ -98,13 +98,13 @@ struct LaneByLane {
     for (int l = 0; l < W; ++l) a[l] = arithmetic::name(a[l]); \
     return a;                                                  \
   }
-  EB_FUNCTION(exp)
-  EB_FUNCTION(tanh)
-  EB_FUNCTION(erf)
-  EB_FUNCTION(sqrt)
-  EB_FUNCTION(log)
+  EB_FUNCTION(exp);
+  EB_FUNCTION(tanh);
+  EB_FUNCTION(erf);
+  EB_FUNCTION(sqrt);
+  EB_FUNCTION(log);
 #undef EB_FUNCTION
-      EB_HD EB_INLINE static P load_first(const T* address, Index live) {
+  EB_HD EB_INLINE static P load_first(const T* address, Index live) {
     P result{};
     for (int l = 0; l < W; ++l) {
       if (l < live) result[l] = address[l];
@@ -143,13 +143,13 @@ struct Native {
     const Halves x = split(a);                          \
     return join(Half::name(x.low), Half::name(x.high)); \
   }
-  EB_FUNCTION(exp)
-  EB_FUNCTION(tanh)
-  EB_FUNCTION(erf)
-  EB_FUNCTION(sqrt)
-  EB_FUNCTION(log)
+  EB_FUNCTION(exp);
+  EB_FUNCTION(tanh);
+  EB_FUNCTION(erf);
+  EB_FUNCTION(sqrt);
+  EB_FUNCTION(log);
 #undef EB_FUNCTION
-      EB_INLINE static P load_first(const T* address, Index live) {
+  EB_INLINE static P load_first(const T* address, Index live) {
     return join(Half::load_first(address, live), Half::load_first(address + W / 2, live - W / 2));
   }
   EB_INLINE static void store_first(T* address, P value, Index live) {
@@ -182,7 +182,10 @@ EB_VECTOR(log)
 #define EB_VECTOR(name)               \
   __m512 _ZGVeN16v_##name##f(__m512); \
   __m512d _ZGVeN8v_##name(__m512d);
-EB_VECTOR(exp) EB_VECTOR(tanh) EB_VECTOR(erf) EB_VECTOR(log)
+EB_VECTOR(exp)
+EB_VECTOR(tanh)
+EB_VECTOR(erf)
+EB_VECTOR(log)
 #undef EB_VECTOR
 #endif
 }
