@@ -303,7 +303,7 @@ def _duration(
     law = profile.time_law
     if law is not None and law.covers(table.dtypes):
         operators = operator_table(counts, table) if isinstance(counts, ModelCounts) else table
-        return float(np.sum(law.predict_s(operators))), "predicted"
+        return law.call_s(operators), "predicted"
     if equation.uses_time:
         raise ProfileMismatch(
             f"profile {profile.name} cannot predict how long this call takes; give the measured time_s of one call"

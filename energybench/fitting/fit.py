@@ -9,7 +9,6 @@ import numpy as np
 
 from energybench.design.collinearity import condition_number, vif
 from energybench.errors import FitError
-from energybench.fitting.active_power import needs_active_power
 from energybench.fitting.calibration import network_scores
 from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
@@ -17,8 +16,10 @@ from energybench.fitting.drift import Drift, measure_drifts, without_drift
 from energybench.fitting.kernel_classes import choose_kernel_classes
 from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.fitting.misfit import measure_misfit
+from energybench.fitting.optional_terms import needed_terms
 from energybench.fitting.repeat_scatter import scatter_beyond_windows
 from energybench.fitting.result import PIPELINE_CHECK, FitResult
+from energybench.fitting.sessions import session_offsets
 from energybench.fitting.shrinkage import Shrinkage
 from energybench.fitting.time_fit import fit_time_law
 from energybench.fitting.validation import Sample, Validation, left_out_classes_rms, validate
@@ -42,7 +43,7 @@ def fit_records(
     target: Target = "gross",
     families: Sequence[str] | None = None,
     by_kernel_class: bool | Literal["auto"] = "auto",
-    active_power: bool | None = None,
+    optional: Sequence[str] | Literal["auto"] = "auto",
     level: float = 0.95,
     validation: bool = True,
     time_law: bool = True,
@@ -60,8 +61,8 @@ def fit_records(
         families: only rows of these families (idle rows stay); all by default.
         by_kernel_class: `physical` with a MAC coefficient per kernel class; "auto" only where the records need it,
             drawn towards the element type's mean, which prices work of unknown class (`choose_kernel_classes`).
-        active_power: `physical` with power × time of calls that do work, beside static power; None keeps the term
-            only where the records need it (`needs_active_power`).
+        optional: terms that `physical` has beside its own (`active_power_w`: power × time of calls that do work;
+            `zero_saving_j`; `padded_mac_j`); "auto" keeps those that the records need (`needed_terms`).
         level: of the intervals.
         validation: score the fit on rows left out, beside the null models.
         time_law: fit the durations too, so that a profile can predict them.
@@ -80,12 +81,12 @@ def fit_records(
     rows = everything.take(~held)
     drifts = measure_drifts(rows)
     rows = without_drift(rows, drifts)
-    if equation == "physical" and active_power is None:
-        active_power = needs_active_power(rows, by_kernel_class=by_kernel_class is True)
+    if optional == "auto":
+        optional = needed_terms(rows, by_kernel_class=by_kernel_class is True) if equation == "physical" else ()
     shrinkage: Shrinkage | None = None
-    chosen = _equation(equation, rows, by_kernel_class=by_kernel_class is True, active_power=bool(active_power))
+    chosen = _equation(equation, rows, by_kernel_class=by_kernel_class is True, optional=optional)
     if equation == "physical" and by_kernel_class == "auto":
-        split = choose_kernel_classes(rows, active_power=bool(active_power))
+        split = choose_kernel_classes(rows, optional=optional)
         if split is not None:
             chosen, shrinkage = split
     design = chosen.features(rows.table)
@@ -157,12 +158,12 @@ def _of_families(rows: Observations, families: Sequence[str] | None) -> Observat
 
 
 def _equation(
-    equation: str | Equation | Sequence[str], rows: Observations, *, by_kernel_class: bool, active_power: bool
+    equation: str | Equation | Sequence[str], rows: Observations, *, by_kernel_class: bool, optional: Sequence[str]
 ) -> Equation:
     if isinstance(equation, Equation):
         return equation
     if isinstance(equation, str):
-        return equation_for(equation, rows.table, by_kernel_class=by_kernel_class, active_power=active_power)
+        return equation_for(equation, rows.table, by_kernel_class=by_kernel_class, optional=optional)
     return equation_of_columns(equation)
 
 
@@ -305,6 +306,11 @@ def _notes(
     notes += [
         f"power drifts by {drift.slope_per_min:+.2%} a minute in run {run}; energies were brought to the run's middle"
         for run, drift in drifts.items()
+    ]
+    notes += [
+        f"sessions differ: run {run} draws {offset:+.1%} against the first run for the same workloads; "
+        "fit them apart and compare the profiles"
+        for run, offset in session_offsets(rows).items()
     ]
     scatter = scatter_beyond_windows(rows)
     if scatter is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,7 @@ _P: Final = 1e-3
 _FOLDS: Final = 10
 
 
-def choose_kernel_classes(rows: Observations, *, active_power: bool) -> tuple[Equation, Shrinkage] | None:
+def choose_kernel_classes(rows: Observations, *, optional: Sequence[str]) -> tuple[Equation, Shrinkage] | None:
     """`physical` with shrunken kernel classes where the records need it; None where one MAC coefficient will do.
 
     Twice the bar: an F-test over workloads, and a smaller squared error on workloads left out at the best strength.
@@ -27,8 +28,8 @@ def choose_kernel_classes(rows: Observations, *, active_power: bool) -> tuple[Eq
     """
     from scipy.stats import f
 
-    pooled = physical_equation(rows.table, active_power=active_power)
-    split = physical_equation(rows.table, class_mean=True, active_power=active_power)
+    pooled = physical_equation(rows.table, optional=optional)
+    split = physical_equation(rows.table, class_mean=True, optional=optional)
     extra = len(split.terms) - len(pooled.terms)
     means_at = [split.names.index(n) for n in pooled.names if n in split.names and n.startswith("mac_")]
     if extra <= len(means_at):  # one class per element type: nothing to tell apart

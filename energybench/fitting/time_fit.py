@@ -1,90 +1,151 @@
-"""Fit the roofline of durations to the rows of a run, robustly, in the logarithm of time."""
+"""Fit durations to timed operators, robustly, in the logarithm of time: rates, classes of their own, the host."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from energybench.model.features import MAC_COLUMNS, BoolArray, FeatureTable, FloatArray
-from energybench.model.time_law import TimeLaw, soft_maximum
+from energybench.model.time_law import Rates, TimeLaw, soft_maximum
 
 #: Sharpnesses of the soft maximum that are tried after the hard one.
 SHARPNESS_TRIED: Final = (8.0, 4.0, 2.0, 1.0)
 #: Rows beyond this number are thinned: the law has a handful of parameters.
 MAX_ROWS: Final = 4000
+#: Rows of a kernel class from which rates of its own are tried; each has at most five.
+CLASS_ROWS: Final = 50
 #: A rate that the data do not need may fall this far (as e-folds) below where it starts: then it is as good as zero.
 _RANGE: Final = 18.0
+#: One e-fold between a class's rate and that of all kernels weighs like one row that misses by this many e-folds.
+_CLASS_SPREAD: Final = 0.3
+#: More of the law (a host, a class) must lower the cost on the rows by this share, and by this much a row.
+_GAIN: Final = 0.05
+_GAIN_PER_ROW: Final = 1e-7
+_CLASS_FOLDS: Final = 5
+
+
+class _Shape(NamedTuple):
+    """Which law is fitted: sharpness of the maximum, and whether a host hands over the launches."""
+
+    sharpness: float | None
+    host: bool
+
+
+class _Fitted(NamedTuple):
+    cost: float
+    rates: FloatArray  # seconds per unit, columns of the matrix; the host's dispatch last where there is one
+    shape: _Shape
 
 
 def fit_time_law(table: FeatureTable, *, rows: BoolArray | None = None) -> TimeLaw | None:
     """The law of `TimeLaw` from durations in the table; None where fewer rows than parameters have work.
 
-    Rows of whole networks are used only where there are no others: a roofline holds operator by operator.
+    Rows of whole networks are used only where there are no others: a roofline holds operator by operator. Kernel
+    classes with at least `CLASS_ROWS` rows get rates of their own, drawn towards those of all kernels, where these
+    predict left-out rows better.
     """
+    part = _timed(table, rows)
+    dtypes = part.dtypes
+    X = _matrix(part, dtypes)
+    if len(part) < X.shape[1] + 1:
+        return None
+    log_time = np.log(part.column("time_s"))
+    best = _fit(X, log_time, _Shape(None, host=False))
+    for sharpness in SHARPNESS_TRIED:
+        other = _fit(X, log_time, _Shape(sharpness, host=False))
+        if other.cost < best.cost * (1 - 1e-3):  # the hard maximum wins a tie
+            best = other
+    with_host = _fit(X, log_time, _Shape(best.shape.sharpness, host=True))
+    if with_host.cost < best.cost * (1 - _GAIN) - _GAIN_PER_ROW * len(part):
+        best = with_host
+    log_predicted = _log_predict(X, best.rates, best.shape)
+    by_class: dict[str, Rates] = {}
+    for name in sorted({str(k) for k in part.kernel_class}):
+        inside = np.asarray(part.kernel_class == name, dtype=np.bool_)
+        if int(inside.sum()) < CLASS_ROWS or inside.all():
+            continue
+        own = _own_rates(X[inside], log_time[inside], best)
+        if own is not None:
+            by_class[name] = _rates(own, dtypes)
+            log_predicted[inside] = _log_predict(X[inside], own.rates, own.shape)
+    spread = 1.4826 * float(np.median(np.abs(log_time - log_predicted)))  # MAD to standard deviation, normal law
+    dispatch_s = float(best.rates[-1]) if best.shape.host else 0.0
+    return TimeLaw(_rates(best, dtypes), spread, len(part), by_class, dispatch_s)
+
+
+def _timed(table: FeatureTable, rows: BoolArray | None) -> FeatureTable:
     time_s = table.column("time_s")
     work = (table.column("macs") > 0) | (table.column("bytes") > 0) | (table.column("other_flops") > 0)
     usable = work & np.isfinite(time_s) & (time_s > 0) & (table.kernel_class != "idle")
     if rows is not None:
         usable &= rows
     operators = usable & (table.kernel_class != "network")
-    chosen = operators if operators.any() else usable
-    index = np.flatnonzero(chosen)
+    index = np.flatnonzero(operators if operators.any() else usable)
     if index.size > MAX_ROWS:
         index = index[np.linspace(0, index.size - 1, MAX_ROWS).astype(np.intp)]
-    part = table.take(index)
-    dtypes = part.dtypes
-    columns = [
-        *(part.column(MAC_COLUMNS[d]) for d in dtypes),
-        *(part.column(c) for c in ("other_flops", "bytes", "launches")),
-    ]
-    if index.size < len(columns) + 1:
-        return None
-    X = np.stack(columns, axis=1)
-    log_time = np.log(part.column("time_s"))
-    least, rates = _fit_rates(X, log_time, None)
-    sharpness: float | None = None
-    for candidate in SHARPNESS_TRIED:
-        cost, other = _fit_rates(X, log_time, candidate)
-        if cost < least * (1 - 1e-3):  # the hard maximum wins a tie
-            least, rates, sharpness = cost, other, candidate
-    residual = log_time - np.log(_predict(X, rates, sharpness))
-    spread = 1.4826 * float(np.median(np.abs(residual)))  # MAD to standard deviation, for the normal law
+    return table.take(index)
+
+
+def _matrix(part: FeatureTable, dtypes: tuple[str, ...]) -> FloatArray:
+    """MACs by element type, other FLOPs, bytes, launches: (n, len(dtypes) + 3)."""
+    columns = [part.column(MAC_COLUMNS[d]) for d in dtypes]
+    return np.stack([*columns, *(part.column(c) for c in ("other_flops", "bytes", "launches"))], axis=1)
+
+
+def _rates(fitted: _Fitted, dtypes: tuple[str, ...]) -> Rates:
     n = len(dtypes)
-    return TimeLaw(
-        {d: float(v) for d, v in zip(dtypes, rates[:n], strict=True)},
-        float(rates[n]),
-        float(rates[n + 1]),
-        float(rates[n + 2]),
-        sharpness,
-        spread,
-        int(index.size),
+    mac_s: Mapping[str, float] = {d: float(v) for d, v in zip(dtypes, fitted.rates[:n], strict=True)}
+    other_flop_s, byte_s, launch_s = map(float, fitted.rates[n : n + 3])
+    return Rates(mac_s, other_flop_s, byte_s, launch_s, fitted.shape.sharpness)
+
+
+def _log_predict(X: FloatArray, rates: FloatArray, shape: _Shape) -> FloatArray:
+    k = X.shape[1]
+    time_s = (
+        soft_maximum(X[:, :-2] @ rates[: k - 2], X[:, -2] * rates[k - 2], shape.sharpness) + X[:, -1] * rates[k - 1]
     )
+    if shape.host:
+        time_s = np.maximum(time_s, X[:, -1] * rates[k])
+    return np.asarray(np.log(np.maximum(time_s, np.finfo(np.float64).tiny)), dtype=np.float64)
 
 
-def _predict(X: FloatArray, rates: FloatArray, sharpness: float | None) -> FloatArray:
-    roof = soft_maximum(X[:, :-2] @ rates[:-2], X[:, -2] * rates[-2], sharpness)
-    return np.asarray(np.maximum(roof + X[:, -1] * rates[-1], np.finfo(np.float64).tiny), dtype=np.float64)
-
-
-def _fit_rates(X: FloatArray, log_time: FloatArray, sharpness: float | None) -> tuple[float, FloatArray]:
-    from scipy.optimize import least_squares
-
+def _starts(X: FloatArray, log_time: FloatArray, shape: _Shape) -> FloatArray:
+    """Log rates to begin at: no row can be faster than its own slowest part, so the fastest rows bound each rate."""
     time_s = np.exp(log_time)
-    start = np.full(X.shape[1], -np.inf)
+    start = np.full(X.shape[1] + shape.host, -np.inf)
     for j in range(X.shape[1]):
         has = X[:, j] > 0
         if has.any():
-            # no row can be faster than its own slowest part, so the fastest rows bound each rate
             start[j] = np.log(np.quantile(time_s[has] / X[has, j], 0.02))
+    if shape.host:
+        start[-1] = start[-2]
+        start[-2] -= 2.0  # a launch begins below the dispatch, or no row would show the host
+    return start
+
+
+def _fit(X: FloatArray, log_time: FloatArray, shape: _Shape, towards: FloatArray | None = None) -> _Fitted:
+    """Rates of one law. With `towards`, log rates that are drawn there and kept where no row has the work."""
+    from scipy.optimize import least_squares
+
+    start = _starts(X, log_time, shape) if towards is None else towards
     there = np.isfinite(start)
+    there[: X.shape[1]] &= (X > 0).any(axis=0)
+    begin = start[there]
+    fixed = np.where(np.isfinite(start), np.exp(start), 0.0)
+
+    def with_rates(log_rates: FloatArray) -> FloatArray:
+        rates = fixed.copy()
+        rates[there] = np.exp(log_rates)
+        return rates
 
     def residuals(log_rates: FloatArray) -> FloatArray:
-        rates = np.zeros(X.shape[1])
-        rates[there] = np.exp(log_rates)
-        return np.asarray(np.log(_predict(X, rates, sharpness)) - log_time, dtype=np.float64)
+        missed = _log_predict(X, with_rates(log_rates), shape) - log_time
+        if towards is None:
+            return missed
+        return np.concatenate([missed, (log_rates - begin) * _CLASS_SPREAD])
 
-    begin = start[there]
     solution = least_squares(
         residuals,
         begin,
@@ -94,6 +155,25 @@ def _fit_rates(X: FloatArray, log_time: FloatArray, sharpness: float | None) -> 
         x_scale=1.0,
         max_nfev=200,
     )
-    rates = np.zeros(X.shape[1])
-    rates[there] = np.exp(solution.x)
-    return float(solution.cost), rates
+    return _Fitted(float(solution.cost), with_rates(solution.x), shape)
+
+
+def _own_rates(X: FloatArray, log_time: FloatArray, pooled: _Fitted) -> _Fitted | None:
+    """Rates of one kernel class where they predict its left-out rows better than those of all kernels, else None."""
+    with np.errstate(divide="ignore"):
+        towards = np.log(pooled.rates)
+    fold = np.random.default_rng(0).permutation(len(X)) % _CLASS_FOLDS
+    shapes = [_Shape(s, pooled.shape.host) for s in (pooled.shape.sharpness, 2.0, 1.0)]
+    common = float(np.mean(np.abs(_log_predict(X, pooled.rates, pooled.shape) - log_time)))
+    errors = []
+    for shape in shapes:
+        missed = np.empty(len(X))
+        for i in range(_CLASS_FOLDS):
+            left = fold == i
+            fitted = _fit(X[~left], log_time[~left], shape, towards)
+            missed[left] = _log_predict(X[left], fitted.rates, shape) - log_time[left]
+        errors.append(float(np.mean(np.abs(missed))))
+    best = int(np.argmin(errors))
+    if errors[best] >= common * (1 - _GAIN) - np.sqrt(_GAIN_PER_ROW):
+        return None
+    return _fit(X, log_time, shapes[best], towards)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -39,13 +39,13 @@ _COLUMN_UNITS: Final[Mapping[str, tuple[str, str, Role]]] = MappingProxyType(
 
 
 def equation_for(
-    name: str, table: FeatureTable, *, by_kernel_class: bool = False, active_power: bool = False
+    name: str, table: FeatureTable, *, by_kernel_class: bool = False, optional: Sequence[str] = ()
 ) -> Equation:
     """The named equation, with the terms that the table's element types need. Raises FitError on an unknown name."""
     if name in DOCUMENT_EQUATIONS:
         return DOCUMENT_EQUATIONS[name]
     if name == "physical":
-        return physical_equation(table, by_kernel_class=by_kernel_class, active_power=active_power)
+        return physical_equation(table, by_kernel_class=by_kernel_class, optional=optional)
     if name in NULL_MODELS:
         if NULL_MODELS[name].fixed is not None:
             raise FitError(f"the {name} model has nothing to fit; it stands beside every fit's validation already")

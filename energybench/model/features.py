@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energybench.errors import RecordError
+from energybench.records.input_distribution import zero_share
 from energybench.records.model_counts import ModelCounts
 from energybench.records.op_counts import DTYPE_BYTES, OpCounts
 from energybench.records.vocabulary import COMPONENTS, KERNEL_CLASSES, KernelClass
@@ -52,7 +53,7 @@ COMPONENT_COLUMNS: Final[Mapping[str, str]] = {name: f"flops_{name}" for name in
 SHARE_COLUMNS: Final[Mapping[str, str]] = {name: f"share_{name}" for name in COMPONENTS}
 
 _REQUIRED: Final = (*COUNT_COLUMNS, "parameters", "operators", "time_s")
-_OPTIONAL_ZERO: Final = (*MAC_COLUMNS.values(), *MAC_CLASS_COLUMNS.values(), *COMPONENT_COLUMNS.values())
+_OPTIONAL_ZERO: Final = (*MAC_COLUMNS.values(), *MAC_CLASS_COLUMNS.values(), *COMPONENT_COLUMNS.values(), "tile_macs")
 _OPTIONAL_NAN: Final = ("tdp_w", "idle_power_w", *SHARE_COLUMNS.values())
 
 
@@ -80,6 +81,7 @@ def feature_row(
     for dtype, tallies in total.by_dtype.items():
         if tallies.macs:
             row[MAC_COLUMNS[dtype]] = tallies.macs
+    row["tile_macs"] = total.tile_macs
     row["time_s"] = time_s
     row["tdp_w"] = np.nan if tdp_w is None else tdp_w
     row["idle_power_w"] = np.nan if idle_power_w is None else idle_power_w
@@ -183,4 +185,7 @@ class FeatureTable:
                         "are finite and not negative, remove or measure the row again"
                     )
             numbers[name] = values
+        if "input_distribution" in frame.columns:
+            shares = {text: zero_share(text) for text in frame["input_distribution"].unique()}
+            numbers["zero_share"] = frame["input_distribution"].map(shares).to_numpy(dtype=np.float64)
         return cls(numbers, frame["kernel_class"].to_numpy(dtype=object))

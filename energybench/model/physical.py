@@ -1,15 +1,18 @@
 """The physical equation: Choi, Bedard, Fowler and Vuduc (IPDPS 2013), extended by element types, launches and classes.
 
-E = Σ_d ε_mac(d)·MACs_d + ε_x·other FLOPs + ε_b·bytes + ε_l·launches + P_static·T [+ P_active·T_active], all ≥ 0.
+E = Σ_d ε_mac(d)·MACs_d + ε_x·other FLOPs + ε_b·bytes + ε_l·launches + P_static·T
+[+ P_active·T_active − ε_0·z·MACs
++ ε_p·(N_tile − MACs)], all coefficients ≥ 0.
 
-T_active is the duration of a call that does work and 0 in an idle window: a device with its clocks up draws more than
-an idle one whatever it computes. Where idle and working devices share one constant power the term is left out.
+Optional terms join it only where the records need them (`energybench.fitting.optional_terms`). T_active is the duration
+of a call that does work and 0 in an idle window: a device with its clocks up draws more than an idle one whatever it
+computes. z is the share of zeros among the inputs, N_tile what a tiled kernel multiplies, its padding included.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -71,7 +74,33 @@ _OPTIONAL: Final = {
         lambda t: np.where(t.kernel_class == "idle", 0.0, t.column("time_s")),
         ("time_s",),
     ),
+    "zero_saving_j": Term(
+        "zero_saving_j",
+        "J/MAC",
+        "saved by a MAC whose inputs are zeros: fewer bits change",
+        r"-\varepsilon_0 z N_{MAC}",
+        "arXiv 2212.08805, 2409.18324",
+        "compute",
+        lambda t: -t.column("zero_share") * t.column("macs"),
+        ("zero_share", "macs"),
+        workloads="the same matrix products on inputs with other shares of zeros",
+    ),
+    "padded_mac_j": Term(
+        "padded_mac_j",
+        "J/MAC",
+        "one MAC that a tiled kernel makes on padding",
+        r"\varepsilon_p (N_{tile} - N_{MAC})",
+        _SOURCE + ", extended",
+        "compute",
+        lambda t: np.where(t.column("tile_macs") > 0, np.maximum(t.column("tile_macs") - t.column("macs"), 0.0), 0.0),
+        ("tile_macs", "macs"),
+        workloads="tiled kernels on sizes just above a multiple of their tile",
+    ),
 }
+
+
+#: In the order in which a fit tries them.
+OPTIONAL_NAMES: Final = tuple(_OPTIONAL)
 
 
 def mac_term(dtype: str, kernel_class: str | None = None) -> Term:
@@ -141,14 +170,18 @@ def physical_from_names(names: Iterable[str]) -> Equation:
         "physical",
         tuple(terms),
         r"E = \sum_d \varepsilon_d N_{MAC,d} + \varepsilon_x N_{other} + \varepsilon_b B"
-        r" + \varepsilon_l N_{launch} + P_0 T" + (" + P_a T_{active}" if "active_power_w" in names else ""),
+        r" + \varepsilon_l N_{launch} + P_0 T" + "".join(_signed(_OPTIONAL[n].latex) for n in names if n in _OPTIONAL),
         _SOURCE + ", extended",
         "Energy per operation and per byte, with the power drawn for as long as the call lasts.",
     )
 
 
+def _signed(latex: str) -> str:
+    return f" - {latex[1:]}" if latex.startswith("-") else f" + {latex}"
+
+
 def physical_equation(
-    table: FeatureTable, *, by_kernel_class: bool = False, class_mean: bool = False, active_power: bool = False
+    table: FeatureTable, *, by_kernel_class: bool = False, class_mean: bool = False, optional: Sequence[str] = ()
 ) -> Equation:
     """`physical` with a MAC term for each element type (and kernel class) that the table has.
 
@@ -170,4 +203,4 @@ def physical_equation(
         ]
     else:
         macs = [mac_term(d).name for d in table.dtypes]
-    return physical_from_names([*macs, *_FIXED, *(["active_power_w"] if active_power else [])])
+    return physical_from_names([*macs, *_FIXED, *optional])

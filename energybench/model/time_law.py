@@ -1,15 +1,17 @@
-"""How long a call lasts: a roofline over counts, evaluated here and fitted in `energybench.fitting`.
+"""How long a call lasts: rooflines over counts and the host's dispatch, evaluated here and fitted in `fitting`.
 
-T = soft-max(Σ_d MACs_d·mac_s[d] + other_flops·other_flop_s, bytes·byte_s) + launches·launch_s
+An operator's kernels take  soft-max(Σ_d MACs_d·mac_s[d] + other_flops·other_flop_s, bytes·byte_s) + launches·launch_s,
+at the rates of its kernel class where these are known, else at those of all kernels. The soft maximum is the p-norm
+with p = `sharpness`; None is the hard maximum (Williams, Waterman and Patterson 2009).
 
-The soft maximum is the p-norm with p = `sharpness`; None is the hard maximum (Williams, Waterman and Patterson 2009).
-The law is homogeneous of degree one but not additive: predict operator by operator and sum.
+In eager execution the host must hand over every kernel, `dispatch_s` each, while the device works on those before:
+T = max(Σ kernel, Σ host). A captured graph has no such host: T = Σ kernel. These are two states of one device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,28 +31,17 @@ def soft_maximum(a: FloatArray, b: FloatArray, sharpness: float | None) -> Float
 
 
 @dataclass(frozen=True)
-class TimeLaw:
-    """Seconds per unit of work.
-
-    `mac_s`      per MAC, by element type
-    `rel_stdev`  robust relative spread of measured over predicted time in the rows it was fitted to
-    `nobs`       number of those rows
-    """
+class Rates:
+    """Seconds per unit of work of one kind of kernel; `mac_s` by element type."""
 
     mac_s: Mapping[str, Second]
     other_flop_s: Second
     byte_s: Second
     launch_s: Second
     sharpness: float | None
-    rel_stdev: float
-    nobs: int
 
-    def covers(self, dtypes: tuple[str, ...]) -> bool:
-        """Whether every element type has a rate."""
-        return all(dtype in self.mac_s for dtype in dtypes)
-
-    def predict_s(self, table: FeatureTable) -> FloatArray:
-        """Durations in seconds, shape (n,)."""
+    def kernel_s(self, table: FeatureTable) -> FloatArray:
+        """Time of the kernels of each row, shape (n,)."""
         compute = table.column("other_flops") * self.other_flop_s
         for dtype, mac_s in self.mac_s.items():
             compute = compute + table.column(MAC_COLUMNS[dtype]) * mac_s
@@ -60,12 +51,75 @@ class TimeLaw:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""
         return {
-            "law": "roofline",
             "mac_s": dict(self.mac_s),
             "other_flop_s": self.other_flop_s,
             "byte_s": self.byte_s,
             "launch_s": self.launch_s,
             "sharpness": self.sharpness,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Rates:
+        """The inverse of `to_dict`, for data that was validated."""
+        return cls(
+            mac_s={str(k): float(v) for k, v in data["mac_s"].items()},
+            other_flop_s=float(data["other_flop_s"]),
+            byte_s=float(data["byte_s"]),
+            launch_s=float(data["launch_s"]),
+            sharpness=None if data["sharpness"] is None else float(data["sharpness"]),
+        )
+
+
+@dataclass(frozen=True)
+class TimeLaw:
+    """The durations of one device.
+
+    `rates`       of all kernels
+    `by_class`    of the kernel classes that earn rates of their own
+    `dispatch_s`  time of the host per launch, 0 where the device is never seen to wait for it
+    `rel_stdev`   robust relative spread of measured over predicted time in the rows it was fitted to
+    `nobs`        number of those rows
+    """
+
+    rates: Rates
+    rel_stdev: float
+    nobs: int
+    by_class: Mapping[str, Rates] = field(default_factory=dict)
+    dispatch_s: Second = 0.0
+
+    def covers(self, dtypes: tuple[str, ...]) -> bool:
+        """Whether every element type has a rate."""
+        return all(dtype in self.rates.mac_s for dtype in dtypes)
+
+    def kernel_s(self, table: FeatureTable) -> FloatArray:
+        """Time of the device for each operator, shape (n,)."""
+        result = self.rates.kernel_s(table)
+        for name, rates in self.by_class.items():
+            mine = table.kernel_class == name
+            if mine.any():
+                result[mine] = rates.kernel_s(table.take(mine))
+        return result
+
+    def host_s(self, table: FeatureTable) -> FloatArray:
+        """Time of the host for each operator in eager execution, shape (n,)."""
+        return table.column("launches") * self.dispatch_s
+
+    def predict_s(self, table: FeatureTable, *, graph: bool = False) -> FloatArray:
+        """Durations of rows that run each by itself, over and over, shape (n,)."""
+        return self.kernel_s(table) if graph else np.maximum(self.kernel_s(table), self.host_s(table))
+
+    def call_s(self, operators: FeatureTable, *, graph: bool = False) -> Second:
+        """Duration of one call that runs all operators of a table: the host runs ahead while the device is busy."""
+        kernel = float(np.sum(self.kernel_s(operators)))
+        return kernel if graph else max(kernel, float(np.sum(self.host_s(operators))))
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready mapping."""
+        return {
+            "law": "roofline",
+            "rates": self.rates.to_dict(),
+            "by_class": {name: rates.to_dict() for name, rates in self.by_class.items()},
+            "dispatch_s": self.dispatch_s,
             "rel_stdev": self.rel_stdev,
             "nobs": self.nobs,
         }
@@ -74,11 +128,9 @@ class TimeLaw:
     def from_dict(cls, data: Mapping[str, Any]) -> TimeLaw:
         """The inverse of `to_dict`, for data that was validated."""
         return cls(
-            mac_s={str(k): float(v) for k, v in data["mac_s"].items()},
-            other_flop_s=float(data["other_flop_s"]),
-            byte_s=float(data["byte_s"]),
-            launch_s=float(data["launch_s"]),
-            sharpness=None if data["sharpness"] is None else float(data["sharpness"]),
+            rates=Rates.from_dict(data["rates"]),
             rel_stdev=float(data["rel_stdev"]),
             nobs=int(data["nobs"]),
+            by_class={str(name): Rates.from_dict(rates) for name, rates in data["by_class"].items()},
+            dispatch_s=float(data["dispatch_s"]),
         )

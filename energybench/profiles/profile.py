@@ -28,7 +28,7 @@ from energybench.version import __version__
 
 # Format history. An older version is converted when it is loaded, a newer one refused.
 #   1   first version
-#   2   network_scores, which calibrate intervals; the input distributions that the rows had
+#   2   network_scores, which calibrate intervals; input distributions of the rows; time law by class and with a host
 SCHEMA_VERSION: Final = 2
 
 
@@ -259,7 +259,17 @@ def _current(data: Any) -> Any:
         "schema_version": SCHEMA_VERSION,
         "network_scores": {},
         "domain": {**domain, "input_distributions": []} if isinstance(domain, dict) else domain,
+        "time_law": _current_time_law(data.get("time_law")),
     }
+
+
+def _current_time_law(law: Any) -> Any:
+    """The first version knew one set of rates, beside its spread."""
+    if not isinstance(law, dict):
+        return law
+    rates = {k: v for k, v in law.items() if k not in ("law", "rel_stdev", "nobs")}
+    rest = {k: v for k, v in law.items() if k not in rates}
+    return {**rest, "rates": rates, "by_class": {}, "dispatch_s": 0.0}
 
 
 def check_profile(data: Any, *, origin: str = "profile") -> None:

@@ -11,6 +11,7 @@ from energybench.errors import MeterUnavailable, UsageError
 from energybench.meters.discovery import gpu_index
 from energybench.protocol.device_state import CpuProbe, DeviceState, gpu_state
 from energybench.records.environment import Fact
+from energybench.records.input_distribution import zero_share
 from energybench.workloads.workload import Runnable, Workload
 
 if TYPE_CHECKING:
@@ -184,7 +185,13 @@ class _VirtualPrepared:
         self._counts = workload.counts()
 
     def run(self, calls: int) -> None:
-        self._device.execute(self._counts, calls, kernel_class=self._workload.kernel_class, dtype=self._workload.dtype)
+        self._device.execute(
+            self._counts,
+            calls,
+            kernel_class=self._workload.kernel_class,
+            dtype=self._workload.dtype,
+            zero_share=zero_share(self._workload.input_distribution),
+        )
 
     def fence(self) -> None:
         pass

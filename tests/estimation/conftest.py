@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from energybench.model.domain import Domain
-from energybench.model.time_law import TimeLaw
+from energybench.model.time_law import Rates, TimeLaw
 from energybench.profiles import DeviceProfile
 from energybench.profiles.coefficient import Coefficient
 from energybench.records.vocabulary import KERNEL_CLASSES
@@ -52,7 +52,7 @@ def make_profile(name: str = "planted", kind: Any = "simulated", **prices: float
             KERNEL_CLASSES,
             (),
         ),
-        time_law=TimeLaw(dict.fromkeys(dtypes, 5e-13), 5e-13, 1e-11, 5e-6, None, 0.05, 40),
+        time_law=TimeLaw(Rates(dict.fromkeys(dtypes, 5e-13), 5e-13, 1e-11, 5e-6, None), 0.05, 40),
         null_models={},
         validation=None,
         network_scores={},

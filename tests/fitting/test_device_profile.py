@@ -140,7 +140,7 @@ BREAKAGES = [
     ("domain/families", ["bird"]),
     ("domain/dtypes", "float32"),
     ("time_law/law", "guess"),
-    ("time_law/mac_s/float32", -1),
+    ("time_law/rates/mac_s/float32", -1),
     ("time_law/sharpness", 0.5),
     ("null_models/tdp", "big"),
     ("validation", 3),
@@ -247,8 +247,11 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path, text: str, messag
 def test_a_profile_of_the_first_version_still_loads(profile) -> None:
     data = profile.to_dict()
     del data["network_scores"], data["domain"]["input_distributions"]
-    old = DeviceProfile.from_dict({**data, "schema_version": 1})
+    law = data["time_law"]
+    first_law = {"law": "roofline", **law["rates"], "rel_stdev": law["rel_stdev"], "nobs": law["nobs"]}
+    old = DeviceProfile.from_dict({**data, "schema_version": 1, "time_law": first_law})
     assert old.params == profile.params
+    assert old.time_law == profile.time_law
     assert old.network_scores == {}
     assert old.to_dict()["schema_version"] == 2
     with pytest.raises(ProfileError, match="lacks network_scores"):

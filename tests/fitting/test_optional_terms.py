@@ -1,4 +1,4 @@
-"""The power of a working device beside that of an idle one: kept where the records need it, left out elsewhere."""
+"""Optional terms of `physical`: kept where the records need them, left out elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 
 from energybench.estimation import compare_records, estimate_counts
 from energybench.fitting import fit_records
+from energybench.model import FeatureTable, feature_row, physical_equation
 from energybench.profiles import DeviceProfile
+from energybench.records.input_distribution import zero_share
 from energybench.records.model_counts import ModelCounts, OperatorCounts
 from energybench.records.op_counts import OpCounts
 
@@ -36,7 +38,7 @@ def test_planted_active_power_is_found(make_frame: MakeFrame) -> None:
 
 def test_without_it_the_same_records_misfit(make_frame: MakeFrame) -> None:
     frame = with_active_power(make_frame())
-    without = fit_records(frame, active_power=False)
+    without = fit_records(frame, optional=())
     assert "active_power_w" not in without.params
     assert without.misfit is not None
     assert without.misfit.present
@@ -72,3 +74,56 @@ def test_estimates_pay_for_it(make_frame: MakeFrame) -> None:
     assert estimate.by_term()["active_power_w"] == pytest.approx(0.01 * fit.params["active_power_w"])
     modules = estimate.by_module()
     assert modules["a"] + modules["b"] == pytest.approx(estimate.energy_j)
+
+
+def with_zeros(frame: pd.DataFrame, saving_j: float) -> pd.DataFrame:
+    """The products once more, on inputs of zeros, each MAC `saving_j` cheaper."""
+    frame = frame.assign(input_distribution="normal(0,1)")
+    products = frame[(frame["macs"] > 0) & (frame["split"] == "fit")]
+    zeros = products.assign(
+        input_distribution="zeros",
+        workload=products["workload"] + "/zeros",
+        row_id=products["row_id"] + "/zeros",
+        energy_j=products["energy_j"] - saving_j * products["macs"],
+    )
+    return pd.concat([frame, zeros], ignore_index=True)
+
+
+def test_zeros_among_the_inputs_get_their_saving(make_frame: MakeFrame) -> None:
+    fit = fit_records(with_zeros(make_frame(noise_rel=0.005), 4e-12))
+    assert fit.params["zero_saving_j"] == pytest.approx(4e-12, rel=0.1)
+    assert fit.params["mac_fp32_j"] == pytest.approx(1.1e-11, rel=0.05)
+    assert fit.misfit is not None
+    assert not fit.misfit.present
+    without = fit_records(with_zeros(make_frame(noise_rel=0.005), 4e-12), optional=())
+    assert without.misfit is not None
+    assert without.misfit.present
+    assert "zero_saving_j" not in fit_records(with_zeros(make_frame(noise_rel=0.005), 0.0)).params
+
+
+def test_macs_on_padding_get_their_price(make_frame: MakeFrame) -> None:
+    frame = make_frame(noise_rel=0.005)
+    tiled = frame["macs"] > 0
+    padding = (frame["workload"].str.len() * 7 % 5 / 10 * frame["macs"]).astype(int)
+    frame["tile_macs"] = (frame["macs"] + padding).where(tiled, 0)
+    assert "padded_mac_j" not in fit_records(frame).params
+    frame.loc[tiled, "energy_j"] += 2.0e-11 * padding[tiled]
+    fit = fit_records(frame)
+    assert fit.params["padded_mac_j"] == pytest.approx(2.0e-11, rel=0.15)
+
+
+def test_an_estimate_reads_the_same_columns_as_a_record() -> None:
+    """Zeros are unknown to counts and priced as none; tiles are counted."""
+    counts = OpCounts.single("float32", macs=100, tile_macs=128, launches=1)
+    table = FeatureTable.from_rows([feature_row(counts, time_s=1.0)])
+    equation = physical_equation(table, optional=("zero_saving_j", "padded_mac_j"))
+    row = dict(zip(equation.names, equation.features(table).X[0], strict=True))
+    assert row["padded_mac_j"] == 28.0
+    assert row["zero_saving_j"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("normal(0,1)", 0.0), ("none", 0.0), ("zeros", 1.0), ("normal(0,1) zeros=0.25", 0.25)]
+)
+def test_the_share_of_zeros_in_words(text: str, share: float) -> None:
+    assert zero_share(text) == share
