@@ -29,11 +29,40 @@ def compare_runs(
         return
     banner(difference.kind)
     rows = [
-        (r.workload, format_si(r.before_j, "J"), format_si(r.after_j, "J"), percent(r.change, signed=True))
-        for r in difference.rows
+        (
+            r.workload,
+            format_si(r.before_j, "J"),
+            format_si(r.after_j, "J"),
+            percent(r.change, signed=True),
+            _interval(r.low, r.high),
+            percent(r.time_change, signed=True),
+            "one window" if r.verdict == "unknown" else r.verdict,
+        )
+        for r in sorted(difference.rows, key=lambda r: r.change)
     ]
-    table("", ("workload", "before", "after", "change"), rows, right=("before", "after", "change"))
+    right = ("before", "after", "change", "95 % interval", "time")
+    table("", ("workload", *right, ""), rows, right=right)
+    if difference.by_domain:
+        domains = [
+            (name, percent(c.change, signed=True), _interval(c.low, c.high), _p(c.p_value), c.verdict)
+            for name, c in difference.by_domain.items()
+        ]
+        right = ("change", "95 % interval", "p")
+        table("", ("domain", *right, ""), domains, right=right)
     say(difference.verdict)
+    for sentence in difference.details:
+        say(sentence)
+    for names, where in ((difference.only_before, before), (difference.only_after, after)):
+        if names:
+            say(f"note: {len(names)} workloads are in {where} only, the first {names[0]}")
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None else f"{percent(low, signed=True)} … {percent(high, signed=True)}"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g}"
 
 
 def register(app: typer.Typer) -> None:

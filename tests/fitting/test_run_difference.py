@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from energybench.errors import RecordError
-from energybench.estimation.run_difference import run_difference
+from energybench.estimation.run_difference import domain_change, holm, run_difference, welch_change
 
 MakeFrame = Callable[..., pd.DataFrame]
 
@@ -78,3 +79,53 @@ def test_unlike_runs_are_refused(make_frame: MakeFrame, column: str) -> None:
 def test_nothing_in_common_is_refused(make_frame: MakeFrame) -> None:
     with pytest.raises(RecordError, match="no valid workload in common"):
         run_difference(make_frame(), make_frame().assign(workload="other"))
+
+
+def test_each_workload_has_its_own_interval_and_verdict(make_frame: MakeFrame) -> None:
+    """One workload of many changes: it is named, and those that do not are not."""
+    rng = np.random.default_rng(8)
+    base = make_frame(seed=1, noise_rel=0.0)
+    before, after = (
+        base.assign(energy_j=base["energy_j"] * (1 + 0.003 * rng.standard_normal(len(base)))) for _ in "ab"
+    )
+    changed = after["workload"] == "tiny-3"
+    after["energy_j"] = after["energy_j"].where(~changed, 0.8 * after["energy_j"])
+    difference = run_difference(before, after)
+    rows = {row.workload: row for row in difference.rows}
+    assert rows["tiny-3"].verdict == "saves"
+    assert rows["tiny-3"].low is not None
+    assert rows["tiny-3"].high is not None
+    assert rows["tiny-3"].low < -0.2 < rows["tiny-3"].high
+    assert [name for name, row in rows.items() if row.verdict == "costs"] == []
+    assert "1 save, 0 cost" in difference.details[0]
+    assert rows["tiny-1"].time_change == pytest.approx(0, abs=1e-12)
+
+
+def test_adjusting_for_many_is_holm() -> None:
+    assert holm([0.01, None, 0.04, 0.03]) == [pytest.approx(0.03), None, pytest.approx(0.06), pytest.approx(0.06)]
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+
+
+def test_welch_by_hand() -> None:
+    change = welch_change([0.0, 0.2], [1.0, 1.4])
+    assert change.change == pytest.approx(np.expm1(1.1))
+    # variances 0.02 and 0.08 over 2 each: se² = 0.05, dof = 0.05² / (0.01² + 0.04²) = 1.4706
+    assert change.p_value == pytest.approx(2 * stats.t.sf(1.1 / 0.05**0.5, 0.0025 / 0.0017), rel=1e-9)
+    assert welch_change([0.0], [1.0, 1.1]).verdict == "unknown"
+
+
+def test_a_domain_is_compared_in_pairs() -> None:
+    before = {"a": [1.0, 1.0], "b": [2.0], "c": [3.0], "zero": [0.0]}
+    change = domain_change(before, {"a": [0.9], "b": [1.8], "c": [2.7 * 1.001], "zero": [1.0], "new": [1.0]})
+    assert change.change == pytest.approx(-0.1, abs=1e-3)
+    assert change.verdict == "saves"
+    assert domain_change({"a": [1.0]}, {"a": [2.0]}).verdict == "unknown"
+
+
+def test_idle_windows_are_no_workloads(make_frame: MakeFrame) -> None:
+    before = make_frame(seed=1)
+    after = before.assign(energy_j=before["energy_j"].where(before["split"] != "idle", 7 * before["energy_j"]))
+    assert (before["split"] == "idle").any()
+    difference = run_difference(before, after)
+    assert difference.change == 0
+    assert not [row for row in difference.rows if "idle" in row.workload]
