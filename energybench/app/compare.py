@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from energybench.app.fit import read_environments
 from energybench.estimation import Comparison, compare_records
+from energybench.estimation.explanation import RowExplanation, TermOff, explain_comparison
 from energybench.profiles import DeviceProfile
 from energybench.records.frame import load_records
 from energybench.records.run_directory import RunDirectory, write_json_atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def compare_files(
@@ -27,10 +32,25 @@ def compare_files(
     Raises RecordError, ProfileError, ProfileMismatch.
     """
     loaded = profile if isinstance(profile, DeviceProfile) else DeviceProfile.load(profile)
+    return _compare(load_records(*paths), paths, loaded, other_device)
+
+
+def compare_and_explain(
+    paths: Sequence[Path | str], profile: DeviceProfile | str | Path, *, worst: int, other_device: bool = False
+) -> tuple[Comparison, TermOff | None, tuple[RowExplanation, ...]]:
+    """`compare_files`, with the term that is off, if one is, and the `worst` rows explained, largest miss first."""
+    loaded = profile if isinstance(profile, DeviceProfile) else DeviceProfile.load(profile)
     frame = load_records(*paths)
+    comparison = _compare(frame, paths, loaded, other_device)
+    return comparison, *explain_comparison(frame, loaded, comparison, worst)
+
+
+def _compare(
+    frame: pd.DataFrame, paths: Sequence[Path | str], profile: DeviceProfile, other_device: bool
+) -> Comparison:
     environments = read_environments([Path(p) for p in paths])
     of_rows = [environments[h].to_dict() for h in dict.fromkeys(frame["environment_sha256"]) if h in environments]
-    return compare_records(frame, loaded, environments=of_rows, other_device=other_device)
+    return compare_records(frame, profile, environments=of_rows, other_device=other_device)
 
 
 def compare_run(run: RunDirectory, profile: DeviceProfile) -> Comparison:

@@ -34,17 +34,22 @@ def compare(
 
     Example: energybench compare runs/h100 --profile h100.json --fail-above 10%
     """
-    from energybench.app.compare import compare_files
+    from energybench.app.compare import compare_and_explain
 
     limit = parse_fraction(fail_above) if fail_above is not None else None
-    comparison = compare_files(records, profile, other_device=other_device)
+    comparison, off, explained = compare_and_explain(records, profile, worst=worst, other_device=other_device)
     exceeded = limit is not None and (comparison.median_ape is None or comparison.median_ape > limit)
     if json_output:
-        emit_json({**comparison.to_dict(), "fail_above": limit, "exceeded": exceeded})
+        explained_rows = {
+            "term_off": None if off is None else off.to_dict(),
+            "explanations": [e.to_dict() for e in explained],
+        }
+        emit_json({**comparison.to_dict(), **explained_rows, "fail_above": limit, "exceeded": exceeded})
         return EXIT_ABOVE if exceeded else 0
     banner(comparison.kind)
     rows = [
         (
+            number,
             row.name,
             row.family,
             row.split,
@@ -53,9 +58,10 @@ def compare(
             percent(row.error_rel, signed=True),
             {None: "–", True: "hit", False: "miss"}[row.hit],
         )
-        for row in sorted(comparison.rows, key=lambda row: -abs(row.error_rel))[:worst]
+        for number, row in enumerate(sorted(comparison.rows, key=lambda row: -abs(row.error_rel))[:worst], start=1)
     ]
     columns = (
+        "",
         "worst rows",
         "family",
         "split",
@@ -65,6 +71,10 @@ def compare(
         f"{comparison.level:.0%} interval",
     )
     table("", columns, rows, right=(comparison.kind, "estimated", "error"))
+    for number, explanation in enumerate(explained, start=1):
+        say(f"{number:3d}  {explanation.text}")
+    if off is not None:
+        say(f"     {off.text}")
     scores = {
         "this profile, time measured": comparison.score,
         "this profile, time predicted": comparison.predicted_time_score,

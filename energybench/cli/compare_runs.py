@@ -47,8 +47,8 @@ def compare_runs(
             (name, percent(c.change, signed=True), _interval(c.low, c.high), _p(c.p_value), c.verdict)
             for name, c in difference.by_domain.items()
         ]
-        right = ("change", "95 % interval", "p")
-        table("", ("domain", *right, ""), domains, right=right)
+        numbers = ("change", "95 % interval", "p")
+        table("", ("domain", *numbers, ""), domains, right=numbers)
     say(difference.verdict)
     for sentence in difference.details:
         say(sentence)

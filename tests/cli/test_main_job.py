@@ -194,3 +194,21 @@ def test_experiments_are_listed_and_run(cli: Any, tmp_path: Path) -> None:
     assert listed == [{"name": "007_question", "question": "Does it run?", "has_results": False}]
     outcome = cli("experiments", "run", "007")
     assert (outcome.code, outcome.out) == (5, "ran\n")
+
+
+def test_compare_names_the_term_that_is_off(cli: Any, simulated_run: Path, scenario_path: Path, tmp_path: Path) -> None:
+    """A device whose bytes cost a tenth less than the profile says: that term is named, with its factor."""
+    text = scenario_path.read_text(encoding="utf-8")
+    assert "byte_j = 9.0e-11" in text
+    other = tmp_path / "other.toml"
+    other.write_text(text.replace("byte_j = 9.0e-11", "byte_j = 8.1e-11"), encoding="utf-8")
+    assert cli("calibrate", "--meter", f"simulated:{other}", "--out", "other").code == 0
+    profile = simulated_run / "profile.json"
+    data = cli("compare", "other", "--profile", profile, "--json", "--worst", 3).json
+    assert data["term_off"]["term"] == "byte_j"
+    assert data["term_off"]["factor"] == pytest.approx(0.9, abs=0.02)
+    assert [e["error_rel"] for e in data["explanations"]] == [w["error_rel"] for w in data["worst"][:3]]
+    assert all(abs(e["left_error_rel"]) < abs(e["error_rel"]) / 2 for e in data["explanations"])
+    shown = cli("compare", "other", "--profile", profile)
+    assert "byte_j is off: 0." in shown.out
+    assert "too high; byte_j at 0." in shown.out
