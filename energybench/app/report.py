@@ -35,6 +35,7 @@ def write_report(run: Path, out: Path | None = None) -> Path:
         comparison=read_json(directory.comparison_path),
         environments=environments,
         manifest=manifest,
+        readings=directory.read_readings() if directory.readings_path.exists() else {},
         title=device or str(frame["device"].iloc[0]),
         created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )

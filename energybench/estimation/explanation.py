@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from energybench.estimation.comparison import ComparedRow, Comparison
+from energybench.estimation.comparison import Comparison
 from energybench.model.features import FeatureTable, FloatArray
 from energybench.units import Joule, Second
 
@@ -157,6 +157,19 @@ def culprits(names: Sequence[str], energies_j: FloatArray, recorded_j: Joule) ->
     return tuple(sorted(found, key=lambda c: float("inf") if c.factor is None else abs(np.log(c.factor))))
 
 
+def miss_text(
+    error_rel: float,
+    recorded_j: Joule,
+    names: Sequence[str],
+    energies_j: FloatArray,
+    off: TermOff | None,
+    kernel_class: str,
+    of_class: Sequence[float],
+) -> str:
+    """One row's miss in a sentence: `energies_j` (k,) of its terms, `of_class` the errors of its kernel class."""
+    return _explain("", error_rel, recorded_j, names, energies_j, off, kernel_class, of_class, None).text
+
+
 def explain_comparison(
     records: pd.DataFrame, profile: DeviceProfile, comparison: Comparison, worst: int
 ) -> tuple[TermOff | None, tuple[RowExplanation, ...]]:
@@ -177,35 +190,48 @@ def explain_comparison(
     for row in rows:
         errors.setdefault(row.kernel_class, []).append(row.error_rel)
     order = sorted(range(len(rows)), key=lambda i: -abs(rows[i].error_rel))[:worst]
-    column = None if off is None else design.names.index(off.term)
     explained = tuple(
-        _explain(rows[i], design.names, energies_j[i], errors[rows[i].kernel_class], off, column) for i in order
+        _explain(
+            row.row_id,
+            row.error_rel,
+            row.recorded_energy_j,
+            design.names,
+            energies_j[i],
+            off,
+            row.kernel_class,
+            errors[row.kernel_class],
+            _ratio(row.predicted_time_s, row.time_s),
+        )
+        for i, row in ((i, rows[i]) for i in order)
     )
     return off, explained
 
 
 def _explain(
-    row: ComparedRow,
+    row_id: str,
+    error_rel: float,
+    recorded_j: Joule,
     names: Sequence[str],
     energies_j: FloatArray,
-    of_class: Sequence[float],
     off: TermOff | None,
-    column: int | None,
+    kernel_class: str,
+    of_class: Sequence[float],
+    time_ratio: float | None,
 ) -> RowExplanation:
     left = None
-    if off is not None and column is not None:
-        left = row.error_rel + (off.factor - 1) * float(energies_j[column]) / row.recorded_energy_j
+    if off is not None:
+        left = error_rel + (off.factor - 1) * float(energies_j[names.index(off.term)]) / recorded_j
     return RowExplanation(
-        row_id=row.row_id,
-        error_rel=row.error_rel,
+        row_id=row_id,
+        error_rel=error_rel,
         off=off,
         left_error_rel=left,
-        culprits=culprits(names, energies_j, row.recorded_energy_j),
-        kernel_class=row.kernel_class,
+        culprits=culprits(names, energies_j, recorded_j),
+        kernel_class=kernel_class,
         alike=len(of_class),
-        same_way=sum(e * row.error_rel > 0 for e in of_class),
+        same_way=sum(e * error_rel > 0 for e in of_class),
         class_median_error_rel=float(np.median(of_class)),
-        time_ratio=_ratio(row.predicted_time_s, row.time_s),
+        time_ratio=time_ratio,
     )
 
 

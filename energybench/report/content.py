@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from energybench.report import plots
+from energybench.report.component_shares import claims, component_rows
 from energybench.report.discarded import discarded_windows, reasons
 from energybench.report.error_table import error_lines
+from energybench.report.explained import explained_misses
 from energybench.report.networks import heldout_lines, worst_rows
+from energybench.report.power_trace import power_trace
 from energybench.report.provenance import meter_facts, provenance, used_environments
 from energybench.report.roofline import energy_roofline
 from energybench.report.rows import report_rows
@@ -28,6 +31,10 @@ def page_content(data: ReportData) -> dict[str, Any]:
     shares = energy_shares(data, rows)
     roofline = energy_roofline(data, rows)
     equation = fitted_equation(data)
+    trace = power_trace(data)
+    components = component_rows(data, rows)
+    worst = worst_rows(rows)
+    off, explanations = explained_misses(data, rows, worst)
     figures: dict[str, Any] = {}
     if rows:
         figures["scatter"] = plots.scatter_figure(rows, data.kind)
@@ -36,6 +43,10 @@ def page_content(data: ReportData) -> dict[str, Any]:
         figures["shares"] = plots.shares_figure(shares, equation.terms, data.kind)
     if roofline is not None:
         figures["roofline"] = plots.roofline_figure(roofline, data.kind)
+    if components:
+        figures["components"] = plots.components_figure(components, claims(), data.kind)
+    if trace is not None:
+        figures["power"] = plots.power_figure(trace, data.kind)
     content = {
         "energybench_version": __version__,
         "title": data.title,
@@ -46,7 +57,13 @@ def page_content(data: ReportData) -> dict[str, Any]:
         "comparison": {key: value for key, value in data.comparison.items() if key != "rows"},
         "rows": [row.to_dict() for row in rows],
         "heldout": [line.to_dict() for line in heldout_lines(rows)],
-        "worst": [row.to_dict() for row in worst_rows(rows)],
+        "worst": [{**row.to_dict(), "explanation": text} for row, text in zip(worst, explanations, strict=True)],
+        "term_off": None if off is None else off.to_dict(),
+        "components": [network.to_dict() for network in components],
+        "claims": claims(),
+        "power": None
+        if trace is None
+        else {"stretches": [stretch.to_dict() for stretch in trace.stretches], "left_out": trace.left_out},
         "shares": [group.to_dict() for group in shares],
         "shares_left_out": max(len(shares) - MAX_GROUPS, 0),
         "fit": dict(data.fit),

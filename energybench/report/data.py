@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from energybench.errors import RecordError
 from energybench.records.environment import Environment
 from energybench.records.vocabulary import KINDS
+from energybench.records.window_readings import WindowReadings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,7 @@ class ReportData:
     `comparison`    `Comparison.to_dict()`
     `environments`  by hash, as records refer to them
     `manifest`      the run's ``run.json``
+    `readings`      the meter's readings at the edges of each window, by row; empty where none were kept
     `created_utc`   when the report was made, ISO 8601; left out of the page where None
 
     Raises RecordError when records, fit and comparison do not share one kind of energy: a modelled or simulated
@@ -36,6 +38,7 @@ class ReportData:
     comparison: Mapping[str, Any]
     environments: Mapping[str, Environment] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    readings: Mapping[str, WindowReadings] = field(default_factory=dict)
     title: str = "energybench run"
     created_utc: str | None = None
 

@@ -12,6 +12,7 @@ from energybench.errors import RecordError
 from energybench.records.atomic_file import write_text_atomic
 from energybench.report.content import page_content
 from energybench.report.data import ReportData
+from energybench.report.markdown import markdown_summary
 from energybench.report.plots import GL_ROWS
 from energybench.report.wording import (
     FAMILY_NAMES,
@@ -33,11 +34,15 @@ _TEMPLATES: Final = "templates"
 
 def build_report(data: ReportData) -> str:
     """The page as HTML text, plotly.js included once (about 5 MB)."""
+    return render_page(page_content(data))
+
+
+def render_page(content: Mapping[str, Any]) -> str:
+    """The page that shows what `page_content` found."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    content = page_content(data)
     environment = Environment(
         loader=PackageLoader("energybench.report", _TEMPLATES),
         autoescape=True,
@@ -57,7 +62,7 @@ def build_report(data: ReportData) -> str:
     environment.filters["name"] = shown_name
     return environment.get_template("report.html.j2").render(
         page=content,
-        banner=KIND_BANNERS.get(data.kind),
+        banner=KIND_BANNERS.get(content["kind"]),
         data_json=Markup(script_json(content)),
         style=Markup(_template_text("report.css")),
         script=Markup(_template_text("report.js")),
@@ -67,14 +72,26 @@ def build_report(data: ReportData) -> str:
     )
 
 
-def save_report(data: ReportData, path: Path | str) -> None:
-    """Write the page so that a reader sees the old file or the new one, never half of it. Raises RecordError."""
+def save_report(data: ReportData, path: Path | str) -> dict[str, Any]:
+    """Write the page, and beside it its numbers as JSON and a summary in Markdown, under the page's name.
+
+    Each so that a reader sees the old file or the new one, never half of it. Returns what the page shows.
+    Raises RecordError where a file cannot be written.
+    """
     path = Path(path)
-    text = build_report(data)
-    try:
-        write_text_atomic(path, text)
-    except OSError as error:
-        raise RecordError(f"{path} cannot be written ({error.strerror}); choose another --out") from error
+    content = page_content(data)
+    page = render_page(content)
+    numbers = json.dumps(content, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+    for beside, text in (
+        (path.with_suffix(".json"), numbers),
+        (path.with_suffix(".md"), markdown_summary(content)),
+        (path, page),
+    ):
+        try:
+            write_text_atomic(beside, text)
+        except OSError as error:
+            raise RecordError(f"{beside} cannot be written ({error.strerror}); choose another --out") from error
+    return content
 
 
 def script_json(value: Any) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from energybench.model.term import Term
+from energybench.report.component_shares import NetworkComponents
+from energybench.report.power_trace import PowerTrace
 from energybench.report.roofline import Roofline
 from energybench.report.rows import ReportRow
 from energybench.report.shares import MAX_GROUPS, GroupShares
@@ -277,6 +279,112 @@ def roofline_figure(roofline: Roofline, kind: str) -> Figure:
             "xaxis": _log_axis("intensity [FLOP/B]", x_low, x_high, ""),
             "yaxis": _log_axis(f"{kind} energy per FLOP [J/FLOP]", min(ys) / 1.6, max(ys) * 1.6, "J"),
             "annotations": annotations,
+            "hovermode": "closest",
+        },
+    }
+
+
+def components_figure(networks: Sequence[NetworkComponents], claims: Sequence[Mapping[str, Any]], kind: str) -> Figure:
+    """Grouped bars: each part's share of a network's counted FLOPs, beside the share that the document claims."""
+    colours = ("$blue", "$orange", "$green", "$purple", "$sky", "$vermillion", "$yellow")
+    positions = list(range(len(claims)))
+    shown = networks[: len(colours)]
+    traces: list[Figure] = [
+        {
+            "type": "bar",
+            "name": plot_text(network.name, 40) + (" ◇" if network.heldout else ""),
+            "x": positions,
+            "y": [100 * network.shares[claim["part"]] for claim in claims],
+            "customdata": [[plot_text(network.name, 60)] for _ in claims],
+            "hovertemplate": "<b>%{customdata[0]}</b><br>%{y:.1f} % of its FLOPs<extra></extra>",
+            "marker": {"color": colour, "line": {"color": "$paper", "width": 1}},
+        }
+        for network, colour in zip(shown, colours, strict=False)
+    ]
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "claimed in the document",
+            "x": positions,
+            "y": [100 * claim["claimed_share"] for claim in claims],
+            "hovertemplate": "claimed: %{y:.0f} %<extra></extra>",
+            "marker": {"symbol": "line-ew-open", "size": 60, "color": "$ink", "line": {"width": 2.5, "color": "$ink"}},
+        }
+    )
+    return {
+        "data": traces,
+        "layout": {
+            "height": 380,
+            "barmode": "group",
+            "bargap": 0.35,
+            "legend": dict(_LEGEND),
+            "xaxis": {
+                "title": {"text": f"part of the Transformer ({kind} rows)"},
+                "tickvals": positions,
+                "ticktext": [claim["name"] for claim in claims],
+                "range": [-0.6, len(claims) - 0.4],
+                "showgrid": False,
+                "zeroline": False,
+            },
+            "yaxis": {"title": {"text": "share of counted FLOPs"}, "range": [0, 100], "ticksuffix": " %"},
+            "hovermode": "closest",
+        },
+    }
+
+
+_STRETCHES: Final[Mapping[str, tuple[str, str, float]]] = {
+    "between": ("between windows", "$grey", 1.0),
+    "idle": ("idle window", "$green", 3.0),
+    "work": ("window of work", "$blue", 4.0),
+    "discarded": ("discarded window", "$vermillion", 4.0),
+}
+
+
+def power_figure(trace: PowerTrace, kind: str) -> Figure:
+    """Mean power between readings as level lines, the windows' edges as bars across their ends."""
+    points = _point_type(3 * len(trace.stretches))
+    traces: list[Figure] = []
+    for stretch, (name, colour, width) in _STRETCHES.items():
+        members = [s for s in trace.stretches if s.stretch == stretch]
+        if not members:
+            continue
+        figure: Figure = {
+            "type": points,
+            "mode": "lines" if stretch == "between" else "lines+markers",
+            "name": name,
+            "x": [v for s in members for v in (s.begin_s, s.end_s, None)],
+            "y": [v for s in members for v in (s.power_w, s.power_w, None)],
+            "customdata": [
+                [
+                    plot_text(s.label, 60),
+                    f"{s.end_s - s.begin_s:.3g}",
+                    "aligned to counter updates" if s.aligned else "not aligned",
+                ]
+                for s in members
+                for _ in range(3)
+            ],
+            "hovertemplate": f"<b>%{{customdata[0]}}</b><br>{kind} %{{y:.4s}}W over %{{customdata[1]}} s"
+            + ("" if stretch == "between" else "<br>edges %{customdata[2]}")
+            + "<extra></extra>",
+            "line": {"color": colour, "width": width},
+            "connectgaps": False,
+        }
+        if stretch != "between":
+            figure["marker"] = {
+                "symbol": "line-ns-open",
+                "size": 11,
+                "color": colour,
+                "line": {"width": 1.4, "color": colour},
+            }
+        traces.append(figure)
+    return {
+        "data": traces,
+        "layout": {
+            "height": 420,
+            "legend": dict(_LEGEND),
+            "xaxis": {"title": {"text": "time since the first window [s]"}, "zeroline": False},
+            "yaxis": {"title": {"text": f"{kind} power, mean between readings [W]"}, "rangemode": "tozero"},
             "hovermode": "closest",
         },
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from energybench.model.catalogue import equation_from_terms
-from energybench.model.features import FeatureTable
+from energybench.model.features import BoolArray, FeatureTable, FloatArray
 from energybench.report.rows import ReportRow
 from energybench.report.wording import group_of
 
@@ -41,19 +41,27 @@ def fitted_equation(data: ReportData) -> Equation:
     return equation_from_terms(str(data.fit["equation"]), list(data.fit["params"]))
 
 
-def energy_shares(data: ReportData, rows: Sequence[ReportRow]) -> list[GroupShares]:
-    """Shares by network, and by group of workloads outside networks; groups without an estimate are left out."""
+def row_energies(data: ReportData, rows: Sequence[ReportRow]) -> tuple[tuple[str, ...], FloatArray, BoolArray]:
+    """Coefficient names (k,), each term's energy of the rows that the equation describes (m, k), and which those are.
+
+    The last has one entry a row, with m of them true.
+    """
     import numpy as np
 
-    if not rows:
-        return []
     equation = fitted_equation(data)
     frame = data.records.iloc[[row.index for row in rows]]
     design = equation.features(FeatureTable.from_frame(frame))
     values = np.array([data.fit["params"][name]["value"] for name in design.names])
-    energies = design.X * values
+    return design.names, design.X * values, design.kept
+
+
+def energy_shares(data: ReportData, rows: Sequence[ReportRow]) -> list[GroupShares]:
+    """Shares by network, and by group of workloads outside networks; groups without an estimate are left out."""
+    if not rows:
+        return []
+    names, energies, kept_rows = row_energies(data, rows)
     total = energies.sum(axis=1)
-    kept = [row for row, there in zip(rows, design.kept, strict=True) if there]
+    kept = [row for row, there in zip(rows, kept_rows, strict=True) if there]
     groups: dict[tuple[bool, str], list[int]] = {}
     for i, row in enumerate(kept):
         if total[i] > 0:
@@ -66,7 +74,7 @@ def energy_shares(data: ReportData, rows: Sequence[ReportRow]) -> list[GroupShar
                 group,
                 heldout,
                 len(members),
-                {name: float(share) for name, share in zip(design.names, shares, strict=True)},
+                {name: float(share) for name, share in zip(names, shares, strict=True)},
             )
         )
     return result

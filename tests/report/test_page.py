@@ -497,7 +497,7 @@ def test_save_is_whole_or_nothing(data_of: Callable[..., ReportData], tmp_path: 
     path = tmp_path / "report.html"
     save_report(data_of("measured"), path)
     assert path.read_text(encoding="utf-8") == build_report(data_of("measured"))
-    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "report.json", "report.md"]
     with pytest.raises(RecordError, match="cannot be written"):
         save_report(data_of("measured"), path / "report.html")  # a file is no directory
-    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "report.json", "report.md"]
