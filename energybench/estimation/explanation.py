@@ -76,6 +76,7 @@ class RowExplanation:
     `culprits`        the terms, the one that needs the least relative change first
     `alike`           compared rows of its kernel class; `same_way` of them miss to the same side
     `time_ratio`      predicted over measured time; None without a time law
+    `hit`             its interval holds the recorded energy, so that there is nothing to explain
     """
 
     row_id: str
@@ -88,10 +89,13 @@ class RowExplanation:
     same_way: int
     class_median_error_rel: float
     time_ratio: float | None
+    hit: bool | None
 
     @property
     def text(self) -> str:
         """In one sentence."""
+        if self.hit:
+            return "within its interval"
         way = "too high" if self.error_rel > 0 else "too low"
         if self.off is not None and self.left_error_rel is not None:
             left = f"{way}; {self.off.term} at {self.off.factor:.3g}× leaves {self.left_error_rel:+.1%}"
@@ -103,7 +107,7 @@ class RowExplanation:
                 f"{way}; so are all {self.alike} {self.kernel_class} rows (median {self.class_median_error_rel:+.1%}): "
                 "the class, not the row"
             )
-        possible = [f"{c.term} ({c.share:.0%}) {c.factor:.3g}×" for c in self.culprits if c.factor is not None]
+        possible = [f"{c.term} ({c.share:.0%}) {c.factor:.4g}×" for c in self.culprits if c.factor is not None]
         if not possible:
             return f"{way}; no single term can be to blame"
         return f"{way}; were one term alone to blame, it would have to be {' or '.join(possible[:3])} as large"
@@ -165,9 +169,10 @@ def miss_text(
     off: TermOff | None,
     kernel_class: str,
     of_class: Sequence[float],
+    hit: bool | None,
 ) -> str:
     """One row's miss in a sentence: `energies_j` (k,) of its terms, `of_class` the errors of its kernel class."""
-    return _explain("", error_rel, recorded_j, names, energies_j, off, kernel_class, of_class, None).text
+    return _explain("", error_rel, recorded_j, names, energies_j, off, kernel_class, of_class, None, hit).text
 
 
 def explain_comparison(
@@ -201,6 +206,7 @@ def explain_comparison(
             row.kernel_class,
             errors[row.kernel_class],
             _ratio(row.predicted_time_s, row.time_s),
+            row.hit,
         )
         for i, row in ((i, rows[i]) for i in order)
     )
@@ -217,6 +223,7 @@ def _explain(
     kernel_class: str,
     of_class: Sequence[float],
     time_ratio: float | None,
+    hit: bool | None,
 ) -> RowExplanation:
     left = None
     if off is not None:
@@ -232,6 +239,7 @@ def _explain(
         same_way=sum(e * error_rel > 0 for e in of_class),
         class_median_error_rel=float(np.median(of_class)),
         time_ratio=time_ratio,
+        hit=hit,
     )
 
 

@@ -37,6 +37,8 @@ def explained_misses(
         texts.append(
             None
             if i is None
-            else miss_text(row.error_rel, row.recorded_j, names, energies_j[i], off, kernel_class, errors[kernel_class])
+            else miss_text(
+                row.error_rel, row.recorded_j, names, energies_j[i], off, kernel_class, errors[kernel_class], row.hit
+            )
         )
     return off, texts

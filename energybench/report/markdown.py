@@ -104,7 +104,7 @@ def _worst(content: Mapping[str, Any], kind: str) -> list[str]:
         )
         for row in content["worst"]
     ]
-    body = _table(("workload", kind, "estimated", "error", "what it would take"), rows, (1, 2, 3))
+    body = _table(("workload", kind, "estimated", "error", "why"), rows, (1, 2, 3))
     if content["term_off"]:
         body += ["", _text(content["term_off"]["text"], 300) + "."]
     return body

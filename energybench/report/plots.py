@@ -42,6 +42,8 @@ SPLIT_SYMBOLS: Final[Mapping[str, str]] = {"fit": "circle", "heldout": "diamond-
 
 #: Above this many points a figure is drawn by WebGL: SVG needs seconds for ten thousand.
 GL_ROWS: Final = 2000
+#: The power figure opens on so many windows: with more, their edges run together.
+OPENING_WINDOWS: Final = 24
 #: Beyond a signed error of +100 % a linear axis would flatten everything else.
 LINEAR_ERROR_LIMIT: Final = 1.0
 #: Golden ratio conjugate: its multiples modulo 1 spread evenly, so jitter needs no random numbers.
@@ -199,7 +201,7 @@ def shares_figure(shares: Sequence[GroupShares], terms: Sequence[Term], kind: st
             "bargap": 0.28,
             "legend": {**_LEGEND, "traceorder": "normal"},
             "xaxis": {
-                "title": {"text": f"share of estimated energy, fitted to {kind}"},
+                "title": {"text": f"share of the estimate ({kind})"},
                 "range": [0, 100],
                 "ticksuffix": " %",
                 "zeroline": False,
@@ -344,6 +346,15 @@ _STRETCHES: Final[Mapping[str, tuple[str, str, float]]] = {
 def power_figure(trace: PowerTrace, kind: str) -> Figure:
     """Mean power between readings as level lines, the windows' edges as bars across their ends."""
     points = _point_type(3 * len(trace.stretches))
+    windows = [s for s in trace.stretches if s.stretch != "between"]
+    first, last = windows[0].begin_s, windows[min(len(windows), OPENING_WINDOWS) - 1].end_s
+    x_axis: Figure = {
+        "title": {"text": "time since the first window [s]"},
+        "zeroline": False,
+        "range": [first - 0.02 * (last - first), last + 0.02 * (last - first)],
+    }
+    if points == "scatter":  # WebGL has no strip
+        x_axis["rangeslider"] = {"visible": True, "thickness": 0.1, "bgcolor": "rgba(0,0,0,0)"}
     traces: list[Figure] = []
     for stretch, (name, colour, width) in _STRETCHES.items():
         members = [s for s in trace.stretches if s.stretch == stretch]
@@ -381,9 +392,10 @@ def power_figure(trace: PowerTrace, kind: str) -> Figure:
     return {
         "data": traces,
         "layout": {
-            "height": 420,
+            "height": 460,
+            "margin": {"b": 36},  # the strip pushes the title down and the margin does not follow
             "legend": dict(_LEGEND),
-            "xaxis": {"title": {"text": "time since the first window [s]"}, "zeroline": False},
+            "xaxis": x_axis,
             "yaxis": {"title": {"text": f"{kind} power, mean between readings [W]"}, "rangemode": "tozero"},
             "hovermode": "closest",
         },

@@ -43,7 +43,7 @@
     const legend = { ...layout.legend, font: { size: narrow ? 11.5 : 13 } };
     return Plotly.react(element, data, {
       ...layout, legend, width, autosize: width === undefined,
-      margin: { l: narrow ? 8 : 16, r: narrow ? 18 : 28, t: 8, b: 8 },
+      margin: { l: narrow ? 8 : 16, r: narrow ? 18 : 28, t: 8, b: 8, ...layout.margin },
       font: { family: getComputedStyle(document.body).fontFamily, size: narrow ? 11 : 13, color: theme.$ink },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       hoverlabel: { bgcolor: theme.$paper, bordercolor: theme.$muted, font: { color: theme.$ink }, namelength: -1 },
