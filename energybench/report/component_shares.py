@@ -40,7 +40,7 @@ def component_rows(data: ReportData, rows: Sequence[ReportRow]) -> list[NetworkC
         record = frame.iloc[row.index]
         work = {part: int(record[column]) for part, column in columns.items()}
         if sum(work.values()) and int(record["flops"]):
-            shares = {part: flops / int(record["flops"]) for part, flops in work.items()}
+            shares = {str(part): flops / int(record["flops"]) for part, flops in work.items()}
             result[row.network] = NetworkComponents(row.network, row.split == "heldout", shares)
     return list(result.values())
 
