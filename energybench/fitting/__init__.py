@@ -3,6 +3,7 @@
 from energybench.fitting.bootstrap import bootstrap_coefficients, bootstrap_intervals
 from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
 from energybench.fitting.fit import fit_records
+from energybench.fitting.gain import GainLeastSquares
 from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.fitting.result import FitResult
 from energybench.fitting.time_fit import fit_time_law
@@ -10,6 +11,7 @@ from energybench.fitting.time_fit import fit_time_law
 __all__ = [
     "ClusterCovariance",
     "FitResult",
+    "GainLeastSquares",
     "RelativeLeastSquares",
     "bootstrap_coefficients",
     "bootstrap_intervals",

@@ -14,9 +14,10 @@ from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
 from energybench.fitting.drift import Drift, measure_drifts, without_drift
 from energybench.fitting.kernel_classes import choose_kernel_classes
-from energybench.fitting.least_squares import RelativeLeastSquares
+from energybench.fitting.least_squares import Loss, RelativeLeastSquares
 from energybench.fitting.misfit import measure_misfit
 from energybench.fitting.optional_terms import needed_terms
+from energybench.fitting.order import chains_of
 from energybench.fitting.repeat_scatter import scatter_beyond_windows
 from energybench.fitting.result import PIPELINE_CHECK, FitResult
 from energybench.fitting.sessions import session_offsets
@@ -44,6 +45,8 @@ def fit_records(
     families: Sequence[str] | None = None,
     by_kernel_class: bool | Literal["auto"] = "auto",
     optional: Sequence[str] | Literal["auto"] = "auto",
+    loss: Loss = "squares",
+    ordered: bool = False,
     level: float = 0.95,
     validation: bool = True,
     time_law: bool = True,
@@ -63,6 +66,8 @@ def fit_records(
             drawn towards the element type's mean, which prices work of unknown class (`choose_kernel_classes`).
         optional: terms that `physical` has beside its own (`active_power_w`: power × time of calls that do work;
             `zero_saving_j`; `padded_mac_j`); "auto" keeps those that the records need (`needed_terms`).
+        loss: `squares`, or `huber` for windows that something disturbed.
+        ordered: hold MAC coefficients to bf16 ≤ tf32 ≤ fp32 ≤ fp64, for hardware with units for each.
         level: of the intervals.
         validation: score the fit on rows left out, beside the null models.
         time_law: fit the durations too, so that a profile can predict them.
@@ -99,7 +104,9 @@ def fit_records(
         raise FitError("only idle windows are left to fit; add rows with work")
     if (sample.rows.energy_j <= 0).any():
         raise FitError("a target energy is not positive; use target='gross'")
-    estimator = RelativeLeastSquares(nonneg=chosen.nonneg, shrinkage=shrinkage).fit(sample.X, sample.rows.energy_j)
+    chains = chains_of(chosen.names) if ordered else ()
+    estimator = RelativeLeastSquares(nonneg=chosen.nonneg, shrinkage=shrinkage, loss=loss, ordered=chains)
+    estimator.fit(sample.X, sample.rows.energy_j)
     fitted = estimator.predict(sample.X)
     root = np.sqrt(estimator.weights_)
     weighted = sample.X * root[:, None]
@@ -220,6 +227,7 @@ def _infer(
             value=float(estimator.coef_[j]),
             half_width=half,
             at_bound=clamped,
+            tied=bool(estimator.tied_[j]),
             empty=bool(empty[j]),
             alone=bool(covariance.alone[j]),
             significantly_negative=negative,

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from energybench.errors import FitError
+from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.drift import Drift
+from energybench.fitting.influence import left_out_changes
 from energybench.fitting.misfit import Misfit
 from energybench.fitting.summary import summary_text
 from energybench.fitting.validation import Validation
@@ -137,6 +139,23 @@ class FitResult:
         from scipy.stats import t
 
         return stored * float(t.ppf(level, dof)) / float(t.ppf(self.level, dof))
+
+    def influence(self) -> pd.DataFrame:
+        """How many standard errors each coefficient moves when a workload is left out: workloads by coefficients.
+
+        At the fit's own weights and without bounds; NaN where a workload alone carries something, or where a
+        coefficient has no standard error. Rows are sorted by their largest move.
+        """
+        import pandas as pd
+
+        root = 1 / np.maximum(self.fittedvalues, np.finfo(np.float64).tiny)
+        names, clusters = np.unique(cluster_labels(self.rows), return_inverse=True)
+        changes = left_out_changes(self.X * root[:, None], self.resid * root, clusters)
+        errors = np.array([np.nan if self.bse[n] is None else self.bse[n] for n in self.equation.names], dtype=float)
+        frame = pd.DataFrame(
+            changes / errors, index=pd.Index(names, name="workload"), columns=list(self.equation.names)
+        )
+        return frame.loc[frame.abs().max(axis=1).sort_values(ascending=False, na_position="first").index]
 
     def predict(self, table: FeatureTable) -> FloatArray:
         """Energies in joules of the rows that the equation describes, NaN for the others, shape (n,)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from energybench.fitting.misfit import Misfit
 from energybench.fitting.validation import SplitScore, Validation
@@ -12,6 +12,9 @@ from energybench.model.equation import Equation
 from energybench.model.observations import Observations
 from energybench.records.vocabulary import Kind
 from energybench.units import format_si
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class SummarisedFit(Protocol):
@@ -55,6 +58,7 @@ class SummarisedFit(Protocol):
     def validation(self) -> Validation | None: ...
     @property
     def notes(self) -> tuple[str, ...]: ...
+    def influence(self) -> pd.DataFrame: ...
     def conf_int(self, level: float | None = None) -> dict[str, tuple[float | None, float | None]]: ...
 
 
@@ -104,9 +108,21 @@ def summary_text(fit: SummarisedFit) -> str:
     if fit.misfit is not None and fit.misfit.present:
         worst = ", ".join(f"{name} {error:+.1%}" for name, error in fit.misfit.worst.items())
         lines.append(f"model misfit: residuals are {fit.misfit.ratio:.1f} times the measurement's own; worst {worst}")
+    lines += _influence_lines(fit)
     lines += _validation_lines(fit)
     lines += [f"note: {note}" for note in fit.notes]
     return "\n".join(lines)
+
+
+def _influence_lines(fit: SummarisedFit) -> list[str]:
+    """The workload that moves a coefficient most, where it moves one by more than its standard error."""
+    moves = fit.influence().abs()
+    largest = moves.max(axis=1, skipna=True).dropna()
+    if largest.empty or (most := float(largest.max())) <= 1.0:
+        return []
+    workload = str(largest.index[int(largest.to_numpy().argmax())])
+    coefficient = str(moves.columns[int(moves.loc[workload].fillna(0.0).to_numpy().argmax())])
+    return [f"without {workload}, {coefficient} would move by {most:.1f} standard errors"]
 
 
 def _validation_lines(fit: SummarisedFit) -> list[str]:

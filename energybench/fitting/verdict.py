@@ -47,6 +47,7 @@ def judge(
     significantly_negative: bool,
     vif: float,
     partners: tuple[str, ...],
+    tied: bool = False,
 ) -> Finding:
     """The verdict on one coefficient.
 
@@ -60,6 +61,7 @@ def judge(
         significantly_negative: without the bound it would lie below zero by more than its interval.
         vif: variance inflation factor.
         partners: coefficients that it is collinear with.
+        tied: an order holds it at the coefficient below it.
     """
     remedy = f"run {term.workloads or WORKLOADS[term.role]}"
     collinear = f"collinear with {', '.join(partners)} (VIF {vif:.3g})" if partners else ""
@@ -74,6 +76,12 @@ def judge(
     if at_bound:
         reason = "clamped at 0, which is a limit and not a finding that it is free"
         return Finding("not identified", f"{reason}, {collinear}" if collinear else reason, remedy)
+    if tied:
+        return Finding(
+            "not identified",
+            "held at the narrower type's coefficient by the order, though the data ask for less",
+            "fit without the order, or check that this hardware has units for each type",
+        )
     if half_width is None:
         reason = collinear or "no spread is left over to judge it by"
         return Finding("not identified", reason, remedy)

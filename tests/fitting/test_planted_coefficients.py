@@ -205,3 +205,29 @@ def test_kernel_classes_get_their_own_mac(make_frame) -> None:
     assert not split.misfit.present
     assert split.params["mac_fp32_conv_j"] == pytest.approx(3.1e-11, rel=0.02)
     assert split.params["mac_fp32_gemm_j"] == pytest.approx(1.1e-11, rel=0.05)
+
+
+def test_an_order_that_the_data_break_is_named(make_frame) -> None:
+    """bf16 MACs dearer than fp32 ones, as on a CPU that emulates them; the order is asked for, never assumed."""
+    frame = make_frame(noise_rel=0.005, networks=False)
+    half = frame["workload"].isin([f"product-{i}" for i in range(0, 16, 2)])
+    frame["macs_bfloat16"] = frame["macs"].where(half, 0)
+    frame.loc[half, "macs_float32"] = 0
+    frame.loc[half, "energy_j"] += 2.0e-11 * frame.loc[half, "macs"]
+    free, held = (fit_records(frame, by_kernel_class=False, ordered=ordered) for ordered in (False, True))
+    assert free.params["mac_bf16_j"] > 2 * free.params["mac_fp32_j"]
+    assert held.params["mac_bf16_j"] == pytest.approx(held.params["mac_fp32_j"], rel=1e-9)
+    assert "held at the narrower type's" in held.advice["mac_fp32_j"]
+    assert held.verdicts["mac_fp32_j"] == "not identified"
+    assert free.verdicts["mac_fp32_j"] == "identified"
+    frame.loc[half, "energy_j"] -= 2.6e-11 * frame.loc[half, "macs"]
+    assert fit_records(frame, by_kernel_class=False, ordered=True).verdicts["mac_fp32_j"] == "identified"
+
+
+def test_disturbed_windows_move_a_huber_fit_less(make_frame, truth) -> None:
+    frame = make_frame(noise_rel=0.005)
+    disturbed = frame.index[frame["split"] == "fit"][::9]
+    frame.loc[disturbed, "energy_j"] *= 1.4
+    squares, huber = (fit_records(frame, loss=loss, by_kernel_class=False) for loss in ("squares", "huber"))
+    errors = [[abs(fit.params[n] / truth[n] - 1) for n in truth] for fit in (squares, huber)]
+    assert np.mean(errors[1]) < 0.3 * np.mean(errors[0])
