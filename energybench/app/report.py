@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from energybench.app.compare import compare_run
 from energybench.app.fit import fit_run
@@ -14,13 +15,30 @@ from energybench.records.environment import Environment
 from energybench.records.frame import load_records
 from energybench.records.run_directory import RunDirectory, read_json
 from energybench.report import ReportData, save_report
+from energybench.report.static_figures import save_figures
+
+
+class WrittenReport(NamedTuple):
+    """The page, what it shows, and the static figures that were asked for."""
+
+    path: Path
+    content: dict[str, Any]
+    figures: list[Path]
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
+    """`report_run`, giving the page's path alone."""
+    return report_run(run, out).path
+
+
+def report_run(run: Path, out: Path | None = None, *, figures: Sequence[str] = ()) -> WrittenReport:
     """Write the report of the run in directory `run` to `out`, ``report.html`` beside the records by default.
 
-    A fit, profile or comparison that is missing, or was made before the records last changed, is made first; a fit
-    that is made again keeps its equation. Returns the report's path. Raises RecordError, FitError, ProfileError.
+    Its numbers as JSON and a summary in Markdown go beside it, and the figures in the formats of `figures` (svg, pdf,
+    png) into the folder ``figures``. A fit, profile or comparison that is missing, or was made before the records last
+    changed, is made first; a fit that is made again keeps its equation.
+
+    Raises RecordError, FitError, ProfileError; UsageError on an unknown format or where matplotlib is absent.
     """
     directory = RunDirectory(run)
     frame = load_records(directory.path)
@@ -40,8 +58,9 @@ def write_report(run: Path, out: Path | None = None) -> Path:
         created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
     path = directory.report_path if out is None else Path(out)
-    save_report(data, path)
-    return path
+    content = save_report(data, path)
+    drawn = save_figures(content, path.parent / "figures", figures) if figures else []
+    return WrittenReport(path, content, drawn)
 
 
 def _analyse(directory: RunDirectory) -> DeviceProfile:

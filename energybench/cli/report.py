@@ -14,17 +14,29 @@ from energybench.cli.options import Out
 def report(
     run: Annotated[Path, typer.Argument(help="Directory of a run.")],
     out: Out = None,
+    figures: Annotated[
+        list[str] | None, typer.Option(help="Also write every figure as svg, pdf or png; repeat for several.")
+    ] = None,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Show the verdict and the tables here, too.")] = False,
 ) -> None:
-    """Write the report of a run: fit, comparison, residuals, shares, coefficients, provenance.
+    """Write the report of a run: verdict, fit, comparison, residuals, shares, roofline, power, provenance.
 
-    What the run lacks (fit, profile, comparison) is made first.
+    One HTML file that needs no network, its numbers as JSON and a summary in Markdown beside it. What the run lacks
+    (fit, profile, comparison) is made first.
 
-    Example: energybench report runs/h100
+    Example: energybench report runs/h100 --figures svg
     """
-    from energybench.app.report import write_report
+    from energybench.app.report import report_run
 
-    path = write_report(run, out=out)
-    say(f"report: {path}")
+    written = report_run(run, out=out, figures=figures or ())
+    if terminal:
+        from energybench.cli.report_view import show_report
+
+        show_report(written.content)
+    say(f"report: {written.path}")
+    say(f"beside: {written.path.with_suffix('.json')}, {written.path.with_suffix('.md')}")
+    if written.figures:
+        say(f"figures: {len(written.figures)} in {written.figures[0].parent}")
 
 
 def register(app: typer.Typer) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from energybench.estimation import compare_records
@@ -16,8 +17,9 @@ from energybench.profiles import DeviceProfile
 from energybench.records.environment import Environment
 from energybench.records.frame import records_frame
 from energybench.records.op_counts import OpCounts
-from energybench.records.reading import MeterCharacteristics
+from energybench.records.reading import Domain, MeterCharacteristics, Reading
 from energybench.records.run_record import DomainValue, RunRecord
+from energybench.records.window_readings import WindowReadings
 from energybench.report import ReportData
 
 MAC_J, OTHER_J, BYTE_J, LAUNCH_J, STATIC_W = 1.1e-11, 6.0e-12, 9.0e-11, 4.0e-4, 41.0
@@ -44,6 +46,11 @@ WORKLOADS: list[tuple[str, str, str, int, int, int, int, str | None]] = [
     ("net/gru-language-model", "rnn", "network", 1_900_000_000, 40_000_000, 310_000_000, 530, "gru-language-model"),
     ("net/encoder", "transformer", "network", 5_400_000_000, 210_000_000, 260_000_000, 132, "encoder"),
 ]
+
+#: Counted FLOPs of the Transformer's parts [D18].
+COMPONENTS_OF: dict[str, dict[Any, int]] = {
+    "encoder": {"self_attention": 1_400_000_000, "multi_head": 3_100_000_000, "feed_forward": 6_100_000_000}
+}
 
 
 def make_records(kind: str = "simulated", *, repeats: int = 3, environment_sha256: str = "0" * 64) -> list[RunRecord]:
@@ -99,6 +106,7 @@ def make_records(kind: str = "simulated", *, repeats: int = 3, environment_sha25
                     domains={"gpu-0": DomainValue(energy, energy * 0.005)},
                     environment_sha256=environment_sha256,
                     network=network,
+                    components=COMPONENTS_OF.get(network or "", {}),
                     idle_power_w=38.5,
                     tdp_w=400.0,
                 )
@@ -172,6 +180,40 @@ def data_of(records_of: Callable[[str], list[RunRecord]], environment: Environme
 @pytest.fixture(scope="session")
 def analyse(environment: Environment) -> Callable[[list[RunRecord]], ReportData]:
     return lambda records: analysed(records, environment)
+
+
+@pytest.fixture(scope="session")
+def data_with_readings(data_of: Callable[..., ReportData]) -> ReportData:
+    """A simulated report whose windows have their readings, 2 s each with 1 s between, some of them idle."""
+    data = data_of("simulated")
+    domain = Domain("device", resolution_nj=10**6)
+    readings: dict[str, WindowReadings] = {}
+    time_ns, energy_nj = 5 * 10**9, 7 * 10**12
+    for number, (row_id, power_w) in enumerate(zip(data.records["row_id"], POWERS_W * 99, strict=False)):
+        for name, seconds, watts in ((row_id, 2, power_w), (f"{row_id}/idle", 1, IDLE_W)):
+            if name.endswith("/idle") and number % 3:
+                continue
+            begin = Reading(time_ns, {"device": energy_nj})
+            time_ns, energy_nj = time_ns + seconds * 10**9, energy_nj + seconds * watts * 10**9
+            end = Reading(time_ns, {"device": energy_nj})
+            readings[name] = WindowReadings(name, (domain,), begin, end, 0.1, aligned=True)
+            time_ns, energy_nj = time_ns + 10**9, energy_nj + BETWEEN_W * 10**9
+    return replace(data, readings=readings)
+
+
+POWERS_W, IDLE_W, BETWEEN_W = (60, 71, 55, 90), 40, 45
+
+
+@pytest.fixture(scope="session")
+def large_data(data_of: Callable[..., ReportData]) -> ReportData:
+    """A report of more than 10,000 compared rows."""
+    base = data_of("simulated")
+    copies = 10_000 // len(base.comparison["rows"]) + 1
+    frames, rows = [], []
+    for i in range(copies):
+        frames.append(base.records.assign(run_id=f"run-{i}"))
+        rows += [{**row, "run_id": f"run-{i}"} for row in base.comparison["rows"]]
+    return replace(base, records=pd.concat(frames), comparison={**base.comparison, "rows": rows})
 
 
 @pytest.fixture
