@@ -693,7 +693,9 @@ class Inference(nn.Module):
 def _quantized() -> Built:
     from torch.ao.quantization import quantize_dynamic
 
-    return quantize_dynamic(nn.Sequential(nn.Linear(64, 64)), {nn.Linear}), (torch.randn(8, 64),)
+    with torch.device("cpu"):  # packing reads the weights
+        model = quantize_dynamic(nn.Sequential(nn.Linear(64, 64)), {nn.Linear})
+    return model, (torch.randn(8, 64),)
 
 
 def _grouped_convolution(groups: int) -> Case:
@@ -779,8 +781,9 @@ def probes() -> list[Case]:
         Case(
             "sparse × dense, 10 of 400 values",
             "probes",
-            lambda: (Apply(torch.sparse.mm), (_sparse(), torch.randn(20, 30))),
+            lambda: (Apply(torch.sparse.mm), (_sparse(), torch.randn(20, 30).requires_grad_())),
             10 * 30,
+            10 * 30,  # the sparse side needs no gradient
         ),
     ]
 

@@ -102,6 +102,10 @@ CONVENTIONS: Final[dict[str, Convention]] = {
     "attention_backward": _row("visible pair", "p from e^(s·qkᵀ − lse); ds = p·(dp − δ)·s", muls=3, adds=2, specials=1),
     "attention_backward_math": _row("visible pair", "p kept; ds = p·(dp − δ)·s", muls=2, adds=1),
     "attention_delta": _row("query·value element", "δ = Σ dO·O", muls=1, adds=1),
+    # quantised numbers
+    "quantize_range": _row("input", "min x, max x, where the scale is found at run time", compares=2),
+    "quantize": _row("output", "clamp(round(x/s) + z, lo, hi)", muls=1, adds=1, compares=3),
+    "dequantize": _row("output", "(q − z)·s", adds=1, muls=1),
     # norms
     "layer_norm": _row("input", "Σx; Σ(x−μ)²; (x−μ)·rstd", adds=3, muls=2),
     "layer_norm_row": _row("row", "μ = Σ/n; var = Σ/n; rsqrt(var + ε)", divs=2, adds=1, specials=1),

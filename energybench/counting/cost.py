@@ -46,6 +46,7 @@ class Cost:
     `macs`           multiplies with accumulate that are executed; `nominal_macs` with padding, None for the same
     `ops`            operations outside MACs
     `dtype`          element type of the work; None for the widest floating type among the tensors
+    `ops_dtype`      element type of what is not a MAC where it differs (scales around an integer product)
     `reads writes`   elements per tensor; None for every distinct input element, every output element
     `launches`       kernels launched; 0 for a view
     """
@@ -58,6 +59,7 @@ class Cost:
     reads: tuple[Access, ...] | None = None
     writes: tuple[Access, ...] | None = None
     launches: int = 1
+    ops_dtype: torch.dtype | None = None
 
     def with_traffic(
         self, *, reads: Iterable[TensorSpec | None] | None = None, writes: Iterable[TensorSpec | None] | None = None
@@ -108,7 +110,7 @@ def to_counts(cost: Cost, call: OpCall, *, reads: tuple[Access, ...], writes: tu
     nominal = cost.macs if cost.nominal_macs is None else cost.nominal_macs
     macs_factor, ops_factor = (COMPLEX_MACS, COMPLEX_OPS) if dtype.is_complex else (1, 1)
     tally(dtype, macs=cost.macs * macs_factor, nominal_macs=nominal * macs_factor)
-    tally(dtype, **cost.ops.times(ops_factor)._asdict())
+    tally(cost.ops_dtype or dtype, **cost.ops.times(ops_factor)._asdict())
     for spec, elements in reads:
         size = elements * spec.dtype.itemsize
         tally(spec.dtype, loads=elements, load_bytes=size, weight_load_bytes=size if spec.parameter else 0)

@@ -22,6 +22,7 @@ from energybench.counting.mode import (
     default_writes,
     map_tensors,
 )
+from energybench.counting.opaque import PackedWeights, packed_objects, packed_tensors, strided_parts
 from energybench.counting.policies import ExecutionPolicy, find_policy
 from energybench.counting.scope import ModuleScope
 from energybench.counting.traffic import CallTraffic, Savings, fuse, minimal_bytes, reduced, weights_once
@@ -72,39 +73,23 @@ def count_model(
     if not callable(model):
         raise UsageError(f"{type(model).__name__} is not a model; pass a torch.nn.Module or a function of tensors")
     model = getattr(model, "_orig_mod", model)  # a torch.compile wrapper: count the eager form
-    with _ONE_AT_A_TIME, ExitStack() as stack:
-        twin = meta_twin(model) if isinstance(model, nn.Module) else None
-        args, kwargs = map_tensors(twin_tensor, example_inputs), map_tensors(twin_tensor, example_kwargs)
-        parameters = dict(twin.named_parameters()) if twin is not None else {}
-        buffers = list(twin.buffers()) if twin is not None else []
-        given = _storage_bytes([*parameters.values(), *buffers, *_tensors([args, kwargs])])
-        scope = stack.enter_context(ModuleScope(twin))
-        mode = CountingMode(
-            scope,
-            {p.untyped_storage()._cdata for p in parameters.values()},
-            gradient=backward,
-            attention_keeps_probabilities=execution.keeps_probabilities,
-        )
-        stack.enter_context(_no_fast_path())
-        stack.enter_context(taken_whole(mode))
-        stack.enter_context(_explained(args, kwargs))
-        stack.enter_context(torch.set_grad_enabled(backward))
-        stack.enter_context(mode)
-        outputs = (model if twin is None else twin)(*args, **kwargs)
-        if backward:
-            mode.direction = "backward"
-            _run_backward(mode, outputs)
-    ends = _ends([*parameters.values(), *_tensors([args, kwargs])], outputs)
+    with _ONE_AT_A_TIME:
+        try:
+            run = _run(model, example_inputs, example_kwargs, execution, backward=backward)
+        except _ValueInTheGraph:
+            run = _run(model, example_inputs, example_kwargs, execution, backward=backward, real_masks=False)
+    mode, weights = run.mode, run.weights
+    ends = _ends([*weights, *_tensors([run.args, run.kwargs])], run.outputs)
     calls = [_costed(known) for known in mode.calls]
-    savings = _savings(mode, execution, calls, _storage_bytes(parameters.values()), given, ends)
-    class_names = {name: type(m).__name__ for name, m in twin.named_modules()} if twin is not None else {}
+    savings = _savings(mode, execution, calls, _storage_bytes(weights), run.given, ends)
+    class_names = {name: type(m).__name__ for name, m in run.twin.named_modules()} if run.twin is not None else {}
     minimal = minimal_bytes(
-        mode.trace.events, [c.traffic for c in calls], given_bytes=given, made=mode.trace.storages, outputs=ends
+        mode.trace.events, [c.traffic for c in calls], given_bytes=run.given, made=mode.trace.storages, outputs=ends
     )
     counts = ModelCounts(
         rows=_rows(mode, class_names, calls, savings),
-        parameters=sum(p.numel() for p in parameters.values()),
-        parameter_bytes=sum(p.numel() * p.dtype.itemsize for p in parameters.values()),
+        parameters=sum(w.numel() for w in weights),
+        parameter_bytes=sum(w.numel() * w.dtype.itemsize for w in weights),
         traffic_basis=basis,
         policy=policy,
         notes=_notes(),
@@ -118,6 +103,66 @@ def count_model(
             f'no formula for {names}; add one with @register_formula("{first}") on a function that returns a Cost'
         )
     return counts
+
+
+class _ValueInTheGraph(Exception):
+    """A tensor that was made with values, as a mask may be, took part in what is differentiated."""
+
+
+class _Run(NamedTuple):
+    """One pass over the twin. `weights`: its parameters and what packed weights hold; `given`: storage → size."""
+
+    mode: CountingMode
+    twin: nn.Module | None
+    weights: list[torch.Tensor]
+    given: dict[int, int]
+    args: Any
+    kwargs: Any
+    outputs: Any
+
+
+def _run(
+    model: nn.Module | Callable[..., Any],
+    example_inputs: tuple[Any, ...],
+    example_kwargs: dict[str, Any],
+    execution: ExecutionPolicy,
+    *,
+    backward: bool,
+    real_masks: bool = True,
+) -> _Run:
+    """Runs the twin under the counting mode. Raises _ValueInTheGraph where `real_masks` stands in a gradient's way."""
+    with ExitStack() as stack:
+        twin = meta_twin(model) if isinstance(model, nn.Module) else None
+        args, kwargs = map_tensors(twin_tensor, example_inputs), map_tensors(twin_tensor, example_kwargs)
+        packed = PackedWeights()
+        weights: list[torch.Tensor] = []
+        buffers: list[torch.Tensor] = []
+        if twin is not None:
+            weights = [
+                *twin.parameters(),
+                *(t for _, o in packed_objects(twin) for t in packed_tensors(packed.open(o))),
+            ]
+            buffers = list(twin.buffers())
+        scope = stack.enter_context(ModuleScope(twin))
+        mode = CountingMode(
+            scope,
+            set(_storage_bytes(weights)),
+            packed,
+            gradient=backward,
+            attention_keeps_probabilities=execution.keeps_probabilities,
+            real_masks=real_masks,
+        )
+        stack.enter_context(_no_fast_path())
+        stack.enter_context(taken_whole(mode))
+        stack.enter_context(_explained(args, kwargs, retry=real_masks))
+        stack.enter_context(torch.set_grad_enabled(backward))
+        stack.enter_context(mode)
+        given = _storage_bytes([*weights, *buffers, *_tensors([args, kwargs])])
+        outputs = (model if twin is None else twin)(*args, **kwargs)
+        if backward:
+            mode.direction = "backward"
+            _run_backward(mode, outputs)
+    return _Run(mode, twin, weights, given, args, kwargs, outputs)
 
 
 def _notes() -> tuple[str, ...]:
@@ -155,8 +200,12 @@ def _shapes(args: Any, kwargs: Any) -> str:
 _NEEDS_VALUES: Final = ("meta", "data-dependent", "DataDependent", "cannot be called on", "FakeTensor")
 
 
+#: What autograd says where a tensor with values was written to by one without, and a gradient flows back.
+_GRADIENT_ON_ANOTHER_DEVICE: Final = "expected device cpu but got meta"
+
+
 @contextmanager
-def _explained(args: Any, kwargs: Any) -> Iterator[None]:
+def _explained(args: Any, kwargs: Any, *, retry: bool) -> Iterator[None]:
     """Turns what torch raises into one line that names the fix."""
     try:
         yield
@@ -169,6 +218,8 @@ def _explained(args: Any, kwargs: Any) -> Iterator[None]:
         ) from error
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError, AttributeError) as error:
         reason = _first_line(error)
+        if retry and _GRADIENT_ON_ANOTHER_DEVICE in reason:
+            raise _ValueInTheGraph from error
         if any(word in reason for word in _NEEDS_VALUES):
             raise CountingError(
                 f"the model needs tensor values that a count does not have ({reason}); "
@@ -206,7 +257,7 @@ def _run_backward(mode: CountingMode, outputs: Any) -> None:
 
 def _storage_bytes(tensors: Iterable[torch.Tensor]) -> dict[int, int]:
     """Storage → its size."""
-    storages = (t.untyped_storage() for t in tensors)
+    storages = (part.untyped_storage() for t in tensors for part in strided_parts(t))
     return {storage._cdata: storage.nbytes() for storage in storages}
 
 
@@ -214,7 +265,7 @@ def _ends(leaves: Iterable[torch.Tensor], outputs: Any) -> dict[int, int]:
     """What the call leaves behind, outputs and gradients: storage → bytes that somebody can see."""
     ends: dict[int, int] = {}
     gradients = [t.grad for t in leaves if t.is_leaf and t.grad is not None]
-    for tensor in (*_tensors(outputs), *gradients):
+    for tensor in (part for t in (*_tensors(outputs), *gradients) for part in strided_parts(t)):
         storage = tensor.untyped_storage()._cdata
         spec = TensorSpec(tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype, 0, False)
         ends[storage] = max(ends.get(storage, 0), spec.distinct * tensor.dtype.itemsize)

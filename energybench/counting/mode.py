@@ -19,9 +19,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from energybench.counting.call import OpCall, TensorSpec, walk
 from energybench.counting.cost import Cost
+from energybench.counting.formulas import find_formula
+from energybench.counting.opaque import PackedWeights, Sparse, expanded, sparse_parts
 from energybench.counting.operator_plan import OperatorPlan
 from energybench.counting.scope import ModuleScope
-from energybench.counting.shapes_without_meta import shape_function
+from energybench.counting.shapes_without_meta import shape_function, sparse_name, sparse_shape_function, sparse_view
 from energybench.counting.trace import Event, Place, Trace
 from energybench.errors import CountingError
 from energybench.records.vocabulary import Direction
@@ -35,6 +37,10 @@ _MASK_MAKERS: Final = frozenset(("aten.ones", "aten.full", "aten.new_ones", "ate
 
 _META: Final = torch.device("meta")
 _CPU: Final = torch.device("cpu")
+_STRIDED: Final = torch.strided
+
+#: What a call's description says of its tensors: some have values, some are shapes, some are sparse or packed.
+_SHAPES, _VALUES, _OPAQUE = 1, 2, 4
 Tensor = torch.Tensor
 
 
@@ -62,12 +68,21 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     supports_higher_order_operators = True
 
     def __init__(
-        self, scope: ModuleScope, parameters: set[int], *, gradient: bool, attention_keeps_probabilities: bool = False
+        self,
+        scope: ModuleScope,
+        parameters: set[int],
+        packed: PackedWeights,
+        *,
+        gradient: bool,
+        attention_keeps_probabilities: bool = False,
+        real_masks: bool = True,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.attention_keeps_probabilities = attention_keeps_probabilities
         self.scope = scope
         self.gradient = gradient
+        self.packed = packed
+        self._mask_limit = REAL_MASK_LIMIT if real_masks else 0
         self.direction: Direction = "forward"
         self.calls: list[CountedCall] = []
         self.tally: dict[tuple[int, Place], int] = {}
@@ -138,10 +153,13 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 out = func.decompose(*args, **kwargs)
             if out is not NotImplemented:
                 return out
-        key, mixed, storages, offsets = self._describe(func, args, kwargs)
-        mixed = mixed and shape_function(plan.name) is None
+        key, kinds, storages, offsets = self._describe(func, args, kwargs)
+        opaque = bool(kinds & _OPAQUE)
+        mixed = kinds == _SHAPES | _VALUES and shape_function(plan.name) is None
         given = args
-        if mixed:
+        if opaque:
+            args = expanded(args, self.packed)
+        elif mixed:
             args, kwargs = self._all_meta(plan, args, kwargs)
             key = self._describe(func, args, kwargs)[0]
         known = self._known.get(key) if key is not None else None
@@ -157,18 +175,22 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._count(known, storages, offsets, out)
         return out
 
-    def _describe(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, bool, list[int], list[int]]:
-        """A hashable description, whether CPU and meta tensors meet, and each tensor's storage and offset."""
+    def _describe(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, int, list[int], list[int]]:
+        """A hashable description, the kinds of tensors that meet, and each tensor's storage and offset."""
         parts: list[Any] = [func]
         storages: list[int] = []
         offsets: list[int] = []
-        places = 0
+        kinds = 0
 
         def add(value: Any) -> None:
-            nonlocal places
+            nonlocal kinds
             if isinstance(value, Tensor):
+                if value.layout is not _STRIDED:
+                    kinds |= _OPAQUE
+                    add(sparse_parts(value))
+                    return
                 meta = value.is_meta
-                places |= 1 if meta else 2
+                kinds |= _SHAPES if meta else _VALUES
                 storage = value.untyped_storage()._cdata
                 slot = storages.index(storage) if storage in storages else len(storages)
                 offset = int(value.storage_offset())
@@ -189,6 +211,9 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 parts.append(len(value))
                 for item in value:
                     add(item)
+            elif isinstance(value, torch.ScriptObject):
+                kinds |= _OPAQUE
+                add(self.packed.open(value))
             else:
                 parts.append(value.__class__)
                 parts.append(value)
@@ -202,8 +227,8 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         try:
             hash(description)
         except TypeError:
-            return None, places == 3, storages, offsets
-        return description, places == 3, storages, offsets
+            return None, kinds, storages, offsets
+        return description, kinds, storages, offsets
 
     def _first_call(self, func: Any, plan: OperatorPlan, key: Any, args: Any, kwargs: Any) -> tuple[CountedCall, Any]:
         storages: list[tuple[int, int]] = []
@@ -224,7 +249,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         spec_args = map_tensors(spec, args)
         spec_kwargs = map_tensors(spec, kwargs)
         out = self._run(func, plan, args, kwargs)
-        spec_out = map_tensors(spec, out)
+        spec_out = map_tensors(spec, expanded(out, self.packed))
         call = OpCall(plan.name, tuple(spec_args), dict(spec_kwargs), spec_out, self.gradient)
         known = CountedCall(len(self.calls), plan, call)
         self.calls.append(known)
@@ -235,12 +260,15 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return known, out
 
     def _run(self, func: Any, plan: OperatorPlan, args: Any, kwargs: Any) -> Any:
+        if any(isinstance(value, Sparse) for value in args):
+            return sparse_shape_function(plan.name)(args, kwargs)
         own = shape_function(plan.name)
-        if own is not None:
-            return own(args, kwargs)
-        return func(*args, **kwargs)
+        out = own(args, kwargs) if own is not None else NotImplemented
+        return func(*args, **kwargs) if out is NotImplemented else out
 
     def _run_free(self, func: Any, plan: OperatorPlan, args: Any, kwargs: Any) -> Any:
+        if args and isinstance(args[0], Tensor) and args[0].layout is not _STRIDED:
+            return sparse_view(func, plan.name, args, kwargs)
         if plan.name in ("aten._local_scalar_dense", "aten.item"):
             tensor = args[0]
             if tensor.is_meta or tensor.untyped_storage()._cdata in self._unknown_values:
@@ -267,7 +295,7 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if dtype.is_floating_point or dtype.is_complex:
             if device is None and source is not None and not source.is_meta:
                 return kwargs
-            small = plan.name in _MASK_MAKERS and _elements(plan.name, args, source) <= REAL_MASK_LIMIT
+            small = plan.name in _MASK_MAKERS and _elements(plan.name, args, source) <= self._mask_limit
             wanted = _CPU if small else _META
         else:
             wanted = _CPU if _elements(plan.name, args, source) <= REAL_ELEMENTS_LIMIT else _META
@@ -304,7 +332,7 @@ def _place_copy(source: Tensor, kwargs: dict[str, Any]) -> dict[str, Any]:
 def _template(out: Any) -> Callable[[], Any] | None:
     """A maker of outputs like `out`; None where they are not all plain meta tensors."""
     if isinstance(out, Tensor):
-        if not out.is_meta or type(out) is not Tensor:
+        if not out.is_meta or type(out) is not Tensor or out.layout is not _STRIDED:
             return None
         size, stride, dtype = tuple(out.shape), tuple(out.stride()), out.dtype
         return lambda: torch.empty_strided(size, stride, dtype=dtype, device=_META)
@@ -366,9 +394,12 @@ def cost_of(known: CountedCall) -> tuple[Cost, bool]:
     """The cost of a distinct call, and whether a formula gave it."""
     if known.cost is not None:
         return known.cost, True
-    if known.plan is None or known.plan.formula is None:
+    formula = known.plan.formula if known.plan is not None else None
+    if any(isinstance(value, Sparse) for value in known.call.args):
+        formula = find_formula(f"sparse::{sparse_name(known.call.name)}")
+    if formula is None:
         return Cost("copy"), False
-    return known.plan.formula(known.call), True
+    return formula(known.call), True
 
 
 def default_reads(known: CountedCall) -> tuple[TensorSpec, ...]:

@@ -17,7 +17,8 @@ _FREE: Final = frozenset(
         "sym_storage_offset numel dim is_contiguous storage_offset _assert_async _assert_scalar item result_type "
         "_assert_tensor_metadata _local_scalar_dense can_cast is_pinned _nested_tensor_size requires_grad_ _version "
         "retain_grad sym_is_contiguous record_stream unsafe_split unsafe_chunk unsafe_split_with_sizes _print "
-        "_functional_assert_async _is_zerotensor _fw_primal"
+        "_functional_assert_async _is_zerotensor _fw_primal is_coalesced _coalesced_ _nnz _indices _values indices "
+        "values crow_indices col_indices ccol_indices row_indices sparse_dim dense_dim _dimI _dimV"
     ).split()
 )
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from energybench.counting.opaque import sparse_parts
 from energybench.records.vocabulary import Direction
 
 
@@ -44,6 +45,8 @@ class Trace:
     def made(self, out: Any) -> list[int]:
         """Note that the model made these tensors; their storages."""
         if isinstance(out, torch.Tensor):
+            if out.layout is not torch.strided:
+                return [address for part in sparse_parts(out).parts for address in self.made(part)]
             storage = out.untyped_storage()
             address = storage._cdata
             if out.is_meta:

@@ -200,13 +200,14 @@ def test_gru_cell_by_hand():
 def test_optimiser_steps(kind, foreach):
     """A step is counted like anything else; every parameter element is touched."""
     from energybench.counting.mode import CountingMode, cost_of
+    from energybench.counting.opaque import PackedWeights
     from energybench.counting.scope import ModuleScope
 
     parameters = [nn.Parameter(meta(5, 4)), nn.Parameter(meta(5))]
     for p in parameters:
         p.grad = torch.empty_like(p)
     optimizer = kind(parameters, lr=0.1, foreach=foreach)
-    mode = CountingMode(ModuleScope(None), set(), gradient=False)
+    mode = CountingMode(ModuleScope(None), set(), PackedWeights(), gradient=False)
     mode.direction = "optimizer"
     with torch.no_grad(), mode:
         optimizer.step()

@@ -14,8 +14,10 @@ from energybench.counting.formulas import (
     optimisers,
     pointwise,
     pooling,
+    quantised,
     recurrent,
     reduction,
+    sparse,
 )
 from energybench.counting.formulas.registry import find_formula, register_formula, registered_operators
 
@@ -31,8 +33,10 @@ __all__ = [
     "optimisers",
     "pointwise",
     "pooling",
+    "quantised",
     "recurrent",
     "reduction",
     "register_formula",
     "registered_operators",
+    "sparse",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 
-from energybench.counting.call import OpCall, TensorSpec
+from energybench.counting.call import OpCall
 from energybench.counting.conventions import Ops
 from energybench.counting.cost import Cost
 from energybench.counting.formulas.registry import register_formula
@@ -62,9 +62,9 @@ def convolution_macs(
     return pairs * executed, pairs * prod(outer) * prod(kernel)
 
 
-def _kernel_class(weight: TensorSpec, transposed: bool, groups: int) -> KernelClass:
+def kernel_class(weight: Sequence[int], transposed: bool, groups: int) -> KernelClass:
     """`depthwise` where every group has one input channel (one output channel, transposed too)."""
-    single = groups > 1 and weight.shape[1] == 1 and (not transposed or weight.shape[0] == groups)
+    single = groups > 1 and weight[1] == 1 and (not transposed or weight[0] == groups)
     return "depthwise" if single else "conv"
 
 
@@ -83,7 +83,7 @@ def convolution(call: OpCall) -> Cost:
         groups=groups,
     )
     ops = Ops(adds=call.out.numel if bias is not None else 0)
-    return Cost(_kernel_class(weight, transposed, groups), macs=macs, nominal_macs=nominal, ops=ops)
+    return Cost(kernel_class(weight.shape, transposed, groups), macs=macs, nominal_macs=nominal, ops=ops)
 
 
 @register_formula("aten::convolution_backward", "aten::convolution_backward_overrideable")
@@ -102,7 +102,7 @@ def convolution_backward(call: OpCall) -> Cost:
     )
     products = int(mask[0]) + int(mask[1])
     cost = Cost(
-        _kernel_class(weight, transposed, groups),
+        kernel_class(weight.shape, transposed, groups),
         macs=products * macs,
         nominal_macs=products * nominal,
         ops=Ops(adds=grad.numel if mask[2] else 0),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import torch
+
 from energybench.counting.call import OpCall, TensorSpec
 from energybench.counting.conventions import Ops
 from energybench.counting.cost import Cost
 from energybench.counting.formulas.registry import register_formula
 
 
-def _scale_and_add(call: OpCall, outputs: int) -> Ops:
+def scale_and_add(call: OpCall, outputs: int) -> Ops:
     """beta·C + alpha·(A·B): the scalings count where they are not 1, C where beta is not 0."""
     beta, alpha = call.kwargs.get("beta", 1), call.kwargs.get("alpha", 1)
     muls = (alpha != 1) + (beta not in (0, 1))
@@ -26,7 +28,7 @@ def product(call: OpCall) -> Cost:
 def product_with_addend(call: OpCall) -> Cost:
     """beta·C + alpha·A·B, an activation after it where the operator has one."""
     a, out = call.tensor(1), call.out
-    ops = _scale_and_add(call, out.numel)
+    ops = scale_and_add(call, out.numel)
     if call.name == "aten._addmm_activation":
         ops = ops.plus(Ops(compares=out.numel))
     cost = Cost("gemm", macs=out.numel * a.shape[-1], ops=ops)
@@ -38,7 +40,7 @@ def summed_batch_product(call: OpCall) -> Cost:
     """beta·C + alpha·Σ_b A_b·B_b."""
     a, b = call.tensor(1), call.tensor(2)
     macs = a.shape[0] * a.shape[1] * a.shape[2] * b.shape[2]
-    return Cost("gemm", macs=macs, ops=_scale_and_add(call, call.out.numel))
+    return Cost("gemm", macs=macs, ops=scale_and_add(call, call.out.numel))
 
 
 @register_formula("aten::addr", "aten::ger", "aten::outer")
@@ -63,7 +65,8 @@ def scaled_product(call: OpCall) -> Cost:
     a, out = call.tensor(0), call.out
     bias = call.arg(4, "bias")
     adds = out.numel if isinstance(bias, TensorSpec) else 0
-    return Cost("gemm", macs=out.numel * a.shape[-1], ops=Ops(muls=out.numel, adds=adds), dtype=a.dtype)
+    work = Ops(muls=out.numel, adds=adds)
+    return Cost("gemm", macs=out.numel * a.shape[-1], ops=work, dtype=a.dtype, ops_dtype=torch.float32)
 
 
 @register_formula("aten::_grouped_mm", "aten::_scaled_grouped_mm")
