@@ -1,4 +1,4 @@
-"""Writes docs/conformance.md: every counter on every case, one process for each counter (`make conformance`)."""
+"""Writes docs/conformance.md: every counter on every case (`make conformance`)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Written by `make conformance`; do not edit. Each cell is **reported / exact** MA
 by more than 1 %, **0** is work that was not seen, a name is the error that the tool raised, – means that the case has none.
 
 The exact numbers are formulas, not the output of any tool: `benchmarks/cases.py`. They are *nominal*, as all these tools mean
-them: padding taps and masked pairs included, no bias, no elementwise work. Every counter runs in its own process, called as its
-documentation shows, in `eval()`, on CPU tensors (FlopCounterMode on the meta device too). FLOPs are halved; tools that
-print MACs are taken as they are. A tool that adds biases, norms or activations to its MACs is off by the percents they cost: a
+them: padding taps and masked pairs included, no bias, no elementwise work. Every counter runs on every case in a process of its own, called
+as its documentation shows, in `eval()`, on CPU tensors (FlopCounterMode on the meta device too). FLOPs are halved; tools
+that print MACs are taken as they are. A tool that adds biases, norms or activations to its MACs is off by the percents they cost: a
 convention, where 0, 0.8 or 4 are mistakes.
 """
 
@@ -35,8 +35,7 @@ FORWARD_NOTE = """
   4-D mask; the decode step has none.
 - *FlopCounterMode, cpu*: fused CPU attention, the LSTM and the fast path of `nn.MultiheadAttention` have no formula and print 0.
 - *ptflops, pytorch*: its average over the batch is multiplied back, also where the batch is not the first dimension.
-- *calflops*: after an error its patches stay in place, so the cases that follow in its process (checkpointing 3, inference_mode 4) are
-  probably counted several times: a fault of an earlier failure, not checked in a fresh process.
+- *calflops* raises StopIteration on a model without parameters, whose device it wants to know.
 """
 
 EXECUTED_INTRO = """
@@ -155,7 +154,7 @@ def page(versions: dict[str, str], found: dict[str, Figures]) -> str:
         "",
         "## Coverage",
         f"energybench counts with `strict=True`: {covered} of {len(cases)} cases have a formula for every operator (coverage 100 %).",
-        "Refused with an error that says so, never printed as a number: " + ("; ".join(refused) or "none") + ".",
+        "Refused with an error that says so: " + ("; ".join(refused) or "none") + ".",
         "",
     ]
     return "\n".join(lines)

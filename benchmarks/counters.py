@@ -1,4 +1,7 @@
-"""One counter on every case, in its own process: `python -m benchmarks.counters NAME` prints a JSON object a case.
+"""One counter on every case: `python -m benchmarks.counters NAME` prints a JSON object a case.
+
+Each case has a process of its own, forked after the imports and before any work, so that what a counter leaves behind
+(patched functions after an error) does not reach the next case.
 
 Each counter is called as its own documentation shows, on real tensors in `eval()`, or on the meta device where the name
 says so. What it prints is turned into MACs: `divide` for tools whose FLOPs are 2·MACs, and ptflops' average over the
@@ -7,9 +10,11 @@ batch is multiplied back.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import logging
+import multiprocessing
 import os
 import sys
 import warnings
@@ -175,6 +180,17 @@ def run(counter: Counter, case: Case) -> dict[str, Any]:
     return {"case": case.name, **macs}
 
 
+def _import_models() -> None:
+    """What the cases import, once for all processes."""
+    import transformers
+
+    importlib.import_module("torch.ao.quantization")
+
+    names = ("GPT2LMHeadModel", "BertModel", "ViTModel", "WhisperForConditionalGeneration", "LlamaForCausalLM")
+    for name in (*names, "T5ForConditionalGeneration"):
+        getattr(transformers, name)
+
+
 def main() -> None:
     """Prints the counter's version, then a line for each case."""
     warnings.simplefilter("ignore")
@@ -186,8 +202,13 @@ def main() -> None:
     except PackageNotFoundError:
         found = None
     print(json.dumps({"version": found}), flush=True)
+    _import_models()
     for case in all_cases():
-        print(json.dumps(run(counter, case)), flush=True)
+        child = multiprocessing.get_context("fork").Process(
+            target=lambda case: print(json.dumps(run(counter, case)), flush=True), args=(case,)
+        )
+        child.start()
+        child.join()
 
 
 if __name__ == "__main__":

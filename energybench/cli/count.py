@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -36,6 +36,7 @@ def count(
     model, args, kwargs = load_target(target, inputs=inputs or ())
     counts = count_model(model, *args, backward=backward, policy=policy, strict=strict, **kwargs)
     total = counts.total
+    calls = counts.calls_by(lambda r: r.operator)
     if json_output:
         data: dict[str, Any] = {
             "target": target,
@@ -44,24 +45,34 @@ def count(
             "backward": counts.backward.totals() if backward else None,
             "traffic_basis": counts.traffic_basis,
             "policy": counts.policy,
+            "traffic_bytes": {
+                "compulsory": counts.minimal_bytes,
+                counts.policy: total.bytes,
+                "eager": counts.eager_bytes,
+                "issued": counts.issued_bytes,
+            },
             "coverage": counts.coverage,
-            "uncovered": list(counts.uncovered),
+            "uncovered": counts.uncovered_shares,
             "parameters": counts.parameters,
             "parameter_bytes": counts.parameter_bytes,
             "operators": counts.calls,
+            "by_operator": {name: {"calls": calls[name], **c.totals()} for name, c in counts.by_operator().items()},
+            "module_calls": dict(counts.module_calls),
             "by_dtype": {dtype: c.to_dict() for dtype, c in total.by_dtype.items()},
         }
         emit_json(data)
         return
-    groupings: dict[str, Callable[[], Mapping[Any, OpCounts]]] = {
-        "operator": counts.by_operator,
-        "module": lambda: counts.by_module(depth),
-        "class": counts.by_kernel_class,
-        "component": counts.by_component,
+    groupings: dict[str, tuple[Mapping[Any, OpCounts], Mapping[Any, int]]] = {
+        "operator": (counts.by_operator(), calls),
+        "module": (counts.by_module(depth), counts.module_calls),
+        "class": (counts.by_kernel_class(), counts.calls_by(lambda r: r.kernel_class)),
+        "component": (counts.by_component(), counts.calls_by(lambda r: r.component)),
     }
+    parts, times = groupings[by]
     rows = [
         (
             name or "(model)",
+            f"{times.get(name, 0):,}",
             f"{c.macs:,}",
             f"{c.nominal_macs:,}",
             f"{c.other_flops:,}",
@@ -69,24 +80,31 @@ def count(
             format_si(c.store_bytes, "B"),
             f"{c.launches:,}",
         )
-        for name, c in groupings[by]().items()
+        for name, c in parts.items()
     ]
-    columns = (by, "MACs", "nominal MACs", "other FLOPs", "loads", "stores", "launches")
+    columns = (by, "calls", "MACs", "nominal MACs", "other FLOPs", "loads", "stores", "launches")
     table("", columns, rows, right=columns[1:])
     say(f"total         {total.macs:,} MACs, {total.other_flops:,} other FLOPs, {total.flops:,} FLOPs (a MAC is two)")
     say(f"with padding  {total.nominal_macs:,} nominal MACs (what other tools print)")
     read, weights, written = (format_si(n, "B") for n in (total.load_bytes, total.weight_load_bytes, total.store_bytes))
     say(f"traffic       {read} read ({weights} of it weights), {written} written")
     say(f"              basis: {counts.traffic_basis}; execution policy: {counts.policy}")
+    bracket = [("compulsory", counts.minimal_bytes), (counts.policy, total.bytes), ("issued", counts.issued_bytes)]
+    if counts.policy != "eager":
+        bracket.insert(2, ("eager", counts.eager_bytes))
+    say("bracket       " + " ≤ ".join(f"{name} {format_si(n, 'B')}" for name, n in bracket if n is not None))
     say(f"parameters    {counts.parameters:,} ({format_si(counts.parameter_bytes, 'B')})")
     say(f"operators     {counts.calls:,} run")
-    say(f"coverage      {percent(counts.coverage)} of the traffic" + _uncovered(counts.uncovered))
+    say(f"coverage      {percent(counts.coverage)} of the traffic" + _uncovered(counts.uncovered_shares))
     for note in counts.notes:
         say(f"note          {note}")
 
 
-def _uncovered(operators: tuple[str, ...]) -> str:
-    return f"; without a formula: {', '.join(operators)} (energybench.register_formula adds one)" if operators else ""
+def _uncovered(shares: Mapping[str, float]) -> str:
+    if not shares:
+        return ""
+    listed = ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
+    return f"; without a formula: {listed} (energybench.register_formula adds one)"
 
 
 def register(app: typer.Typer) -> None:

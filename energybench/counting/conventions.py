@@ -139,6 +139,7 @@ CONVENTIONS: Final[dict[str, Convention]] = {
     "norm2": _row("input", "Σx²", adds=1, muls=1),
     "logsumexp": _row("input", "max; Σ e^(x − max)", compares=1, adds=2, specials=1),
     "sort": _row("input·⌈log₂ row⌉", "comparison sort", compares=1),
+    "fft": _row("complex point·⌈log₂ n⌉", "half a butterfly (a + w·b, a − w·b); real numbers: half", adds=3, muls=2),
     # losses
     "nll": _row("row", "−Σ weight·logp[target]", adds=1),
     "mse": _row("input", "Σ(x − y)²", adds=2, muls=1),
@@ -146,6 +147,9 @@ CONVENTIONS: Final[dict[str, Convention]] = {
     "smooth_l1": _row("input", "Σ(|d| < β ? ½d²/β : |d| − ½β)", adds=3, compares=2, muls=2),
     "bce": _row("input", "−Σ(y·log x + (1−y)·log(1−x))", adds=4, muls=2, specials=2),
     "bce_logits": _row("input", "Σ((1−y)·x − logσ(x))", adds=4, muls=1, compares=1, specials=2),
+    "ctc": _row("step·label state", "α = y + log(e^α₀ + e^α₁ + e^α₂), maximum first", adds=6, compares=2, specials=4),
+    "ctc_backward": _row("step·label state", "β likewise, and log(e^Σ + e^(α + β))", adds=10, compares=3, specials=6),
+    "ctc_gradient": _row("input", "e^y − e^(Σ + loss − y)", adds=3, muls=1, specials=2),
     # derivatives of activations, per element
     "threshold_backward": _row("output", "x > 0 ? g : 0", compares=1),
     "leaky_relu_backward": _row("output", "x > 0 ? g : s·g", compares=1, muls=1),

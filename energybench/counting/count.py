@@ -12,7 +12,7 @@ from torch import nn
 
 from energybench.counting.call import TensorSpec
 from energybench.counting.components import component_of, place_of
-from energybench.counting.cost import Cost, distinct_accesses, to_counts
+from energybench.counting.cost import Cost, distinct_accesses, to_counts, work_dtype
 from energybench.counting.meta_twin import meta_twin, twin_tensor
 from energybench.counting.mode import (
     CountedCall,
@@ -95,6 +95,8 @@ def count_model(
         notes=_notes(),
         minimal_bytes=minimal,
         eager_bytes=sum(calls[index].counts.bytes * times for (index, _), times in mode.tally.items()),
+        issued_bytes=sum(calls[index].issued_bytes * times for (index, _), times in mode.tally.items()),
+        module_calls=mode.scope.calls,
     )
     if strict and counts.uncovered:
         names = ", ".join(counts.uncovered)
@@ -242,7 +244,8 @@ def _seeds(outputs: Any) -> list[torch.Tensor]:
         loss = outputs.get("loss")
         if isinstance(loss, torch.Tensor):
             return [loss]
-        outputs = [v for v in outputs.values() if isinstance(v, torch.Tensor)]
+        own = [v for v in outputs.values() if isinstance(v, torch.Tensor) and v.requires_grad]
+        outputs = own or list(outputs.values())
     return [t for t in _tensors(outputs) if t.requires_grad]
 
 
@@ -325,6 +328,12 @@ class _CostedCall(NamedTuple):
     counts: OpCounts
     covered: bool
     traffic: CallTraffic
+
+    @property
+    def issued_bytes(self) -> int:
+        """Loads and stores of a kernel that fetches both operands of every MAC, and else as counted."""
+        dtype = self.cost.dtype or work_dtype(self.traffic.call)
+        return max(self.counts.load_bytes, 2 * self.cost.macs * dtype.itemsize) + self.counts.store_bytes
 
 
 def _costed(known: CountedCall) -> _CostedCall:

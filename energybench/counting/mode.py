@@ -35,6 +35,9 @@ REAL_ELEMENTS_LIMIT: Final = 1 << 23
 REAL_MASK_LIMIT: Final = 1 << 20
 _MASK_MAKERS: Final = frozenset(("aten.ones", "aten.full", "aten.new_ones", "aten.new_full"))
 
+#: What may be made for real at all; zeros and random numbers only as single ones (see `shapes_without_meta`).
+_HAVE_VALUES: Final = _MASK_MAKERS | {"aten.zeros", "aten.scalar_tensor", "aten.rand"}
+
 _META: Final = torch.device("meta")
 _CPU: Final = torch.device("cpu")
 _STRIDED: Final = torch.strided
@@ -153,6 +156,8 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 out = func.decompose(*args, **kwargs)
             if out is not NotImplemented:
                 return out
+        if plan.indexes:
+            args = self._with_positions(args)
         key, kinds, storages, offsets = self._describe(func, args, kwargs)
         opaque = bool(kinds & _OPAQUE)
         mixed = kinds == _SHAPES | _VALUES and shape_function(plan.name) is None
@@ -295,7 +300,8 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if dtype.is_floating_point or dtype.is_complex:
             if device is None and source is not None and not source.is_meta:
                 return kwargs
-            small = plan.name in _MASK_MAKERS and _elements(plan.name, args, source) <= self._mask_limit
+            limit = self._mask_limit if plan.name in _MASK_MAKERS else min(self._mask_limit, 1)
+            small = plan.name in _HAVE_VALUES and _elements(plan.name, args, source) <= limit
             wanted = _CPU if small else _META
         else:
             wanted = _CPU if _elements(plan.name, args, source) <= REAL_ELEMENTS_LIMIT else _META
@@ -306,6 +312,20 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if kwargs.get("pin_memory")
             else {**kwargs, "device": wanted}
         )
+
+    def _with_positions(self, args: Any) -> Any:
+        """(tensor, indices, …) where only shapes are known: masks with values become the positions that they name."""
+        if not any(isinstance(a, Tensor) and a.is_meta for a in (args[0], *args[2:3])):
+            return args
+        found: list[Tensor | None] = []
+        with self.paused():
+            for index in args[1]:
+                if index is not None and not index.is_meta and index.dtype in (torch.bool, torch.uint8):
+                    found += index.nonzero().unbind(1)
+                else:
+                    found.append(index)
+        self._keep += [index for index in found if index is not None]
+        return (args[0], found, *args[2:])
 
     def _all_meta(self, plan: OperatorPlan, args: Any, kwargs: Any) -> tuple[Any, Any]:
         if plan.written:  # a CPU tensor is about to receive what only exists as a shape: its value is lost

@@ -17,8 +17,9 @@ _FREE: Final = frozenset(
         "sym_storage_offset numel dim is_contiguous storage_offset _assert_async _assert_scalar item result_type "
         "_assert_tensor_metadata _local_scalar_dense can_cast is_pinned _nested_tensor_size requires_grad_ _version "
         "retain_grad sym_is_contiguous record_stream unsafe_split unsafe_chunk unsafe_split_with_sizes _print "
-        "_functional_assert_async _is_zerotensor _fw_primal is_coalesced _coalesced_ _nnz _indices _values indices "
-        "values crow_indices col_indices ccol_indices row_indices sparse_dim dense_dim _dimI _dimV"
+        "_functional_assert_async _is_zerotensor _fw_primal _linalg_check_errors is_coalesced _coalesced_ _nnz "
+        "_indices _values indices values crow_indices col_indices ccol_indices row_indices sparse_dim dense_dim _dimI "
+        "_dimV"
     ).split()
 )
 
@@ -44,6 +45,10 @@ _FACTORIES: Final = frozenset(
 )
 
 
+#: Operators whose second argument is a list of indices, in which masks may stand.
+_INDEXES: Final = frozenset("index _unsafe_index index_put index_put_ _index_put_impl_ _unsafe_index_put".split())
+
+
 class OperatorPlan:
     """Facts of one operator overload, read once from its schema."""
 
@@ -52,6 +57,7 @@ class OperatorPlan:
         "factory",
         "formula",
         "free",
+        "indexes",
         "name",
         "out_names",
         "overwrites",
@@ -64,6 +70,7 @@ class OperatorPlan:
         schema = operator._schema
         namespace, _, base = schema.name.partition("::")
         self.name: str = f"{namespace}.{base}"
+        self.indexes: bool = namespace == "aten" and base in _INDEXES
         is_view = bool(getattr(operator, "is_view", False))
         native = namespace in ("aten", "prim", "prims", "profiler")
         self.formula: Formula | None = find_formula(schema.name, schema.overload_name)

@@ -22,6 +22,8 @@ class ModuleScope:
         modules = model.named_modules() if model is not None else ()
         self._names: dict[int, str] = {id(module): name for name, module in modules}
         self._stack: list[str] = []
+        #: How often each module was called, a second forward pass of a checkpointed one included.
+        self.calls: dict[str, int] = {}
         self._first_node: list[int] = [-1]
         self._module_from: list[str] = [""]
         self._handles: list[Any] = []
@@ -60,7 +62,10 @@ class ModuleScope:
 
     def _enter_module(self, module: nn.Module, args: Any) -> None:
         outer = self._stack[-1] if self._stack else ""
-        self._stack.append(self._names.get(id(module), outer))
+        name = self._names.get(id(module))
+        if name is not None:
+            self.calls[name] = self.calls.get(name, 0) + 1
+        self._stack.append(outer if name is None else name)
         self._mark()
 
     def _leave_module(self, module: nn.Module, args: Any, output: Any) -> None:

@@ -46,6 +46,27 @@ def _grouped_product(args: Any, kwargs: Any) -> Any:
     return torch.empty(shape, dtype=out_dtype, device="meta")
 
 
+def _single_random(args: Any, kwargs: Any) -> Any:
+    """A single uniform number is real and has its mean, ½: models leave a layer out where one is below a rate."""
+    if torch.Size(args[0]).numel() != 1 or torch.device(kwargs.get("device") or "cpu").type != "cpu":
+        return NotImplemented
+    return torch.full(args[0], 0.5, dtype=kwargs.get("dtype"), device="cpu")
+
+
+def _like_input(args: Any, kwargs: Any) -> Any:
+    """(grad, input, …) → gradient of the input."""
+    return torch.empty(tuple(args[1].shape), dtype=args[1].dtype, device="meta")
+
+
+def _ctc(args: Any, kwargs: Any) -> Any:
+    """(logp (T, N, C) or (T, C), targets, input lengths, target lengths, …): lengths must have values."""
+    logp, lengths = args[0], args[3]
+    longest = int(lengths.max()) if isinstance(lengths, torch.Tensor) else max(lengths)
+    batch = logp.shape[1] if logp.dim() == 3 else 1
+    loss = torch.empty((batch,), dtype=logp.dtype, device="meta")
+    return loss, torch.empty((batch, logp.shape[0], 2 * longest + 1), dtype=logp.dtype, device="meta")
+
+
 # ── quantised ────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _empty(shape: Any, dtype: torch.dtype) -> torch.Tensor:
     return torch.empty(tuple(shape), dtype=stand_in_dtype(dtype), device="meta")
@@ -189,6 +210,12 @@ SHAPES: Final[dict[str, ShapeFunction]] = {
     "aten._pack_padded_sequence": _pack_padded,
     "aten._pack_padded_sequence_backward": _pack_padded_backward,
     "aten._grouped_mm": _grouped_product,
+    "aten._ctc_loss": _ctc,
+    "aten.rand": _single_random,
+    **dict.fromkeys(
+        ("aten._ctc_loss_backward", "aten.multi_margin_loss_backward", "aten.multilabel_margin_loss_backward"),
+        _like_input,
+    ),
     **{f"quantized.{name}": _packed_linear for name in _LINEAR},
     **{f"quantized.{name}": _packed_cell for name in _CELLS},
     **{f"quantized.{name}": _packed_convolution for name in _CONVOLUTIONS},

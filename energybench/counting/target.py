@@ -11,13 +11,17 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._device import _device_constructors
 
 from energybench.counting.exported import load_exported_program
+from energybench.counting.mode import REAL_ELEMENTS_LIMIT
 from energybench.counting.transformers_class import is_transformers_class, with_default_configuration
 from energybench.errors import EnergybenchError, UsageError
 
@@ -66,11 +70,11 @@ def load_target(
 ) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
     """The model and example inputs that a TARGET names: (module, args, kwargs).
 
-    A factory is called without arguments under ``torch.device("meta")``, so that no weights are allocated, and again
-    on the CPU where it needs values. It returns a module, or a module with a tuple or dict of inputs. A model class of
-    Hugging Face transformers is taken with its default configuration and inputs that fit. `inputs` win over what the
-    target brings, and ``TARGET@1x3x224x224`` wins over both. The current directory is importable. `device` other than
-    ``meta`` makes a model that can run there, with the weights that its factory gives it.
+    A factory is called without arguments, its floating tensors on the meta device, so that no weights are allocated;
+    again on the CPU where it needs values. It returns a module, or a module with a tuple or dict of inputs. A model
+    class of Hugging Face transformers is taken with its default configuration and inputs that fit. `inputs` win over
+    what the target brings, and ``TARGET@1x3x224x224`` wins over both. The current directory is importable. `device`
+    other than ``meta`` makes a model that can run there, with the weights that its factory gives it.
 
     Raises UsageError: nothing there, not a model, no inputs, a shape that cannot be.
     """
@@ -132,22 +136,35 @@ def _import(target: str, module_name: str) -> Any:
         ) from error
 
 
+class _FloatsOnMeta(TorchFunctionMode):
+    """Floating tensors are made as shapes; small integer and boolean ones have values, because models look at them."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func not in _device_constructors() or kwargs.get("device") is not None:
+            return func(*args, **kwargs)
+        made = func(*args, **{**kwargs, "device": "meta"})
+        whole = not (made.dtype.is_floating_point or made.dtype.is_complex) and made.numel() <= REAL_ELEMENTS_LIMIT
+        single = func is torch.tensor and made.numel() == 1
+        return func(*args, **kwargs) if whole or single else made
+
+
 def _call(target: str, factory: Any, device: str) -> Any:
-    try:
-        with torch.device(device):
-            return with_default_configuration(factory) if is_transformers_class(factory) else factory()
-    except EnergybenchError:
-        raise
-    except (NotImplementedError, RuntimeError) as error:
-        if device != "meta":
+    """The factory's result, made on `device`; a factory that cannot run on shapes alone runs on the CPU."""
+    places: list[AbstractContextManager[Any]] = [torch.device(device)]
+    if device == "meta":  # what has values may meet what has none, so everything goes to meta in the second attempt
+        places = [_FloatsOnMeta(), torch.device("meta"), nullcontext()]
+    for place in places:
+        try:
+            with place:
+                return with_default_configuration(factory) if is_transformers_class(factory) else factory()
+        except EnergybenchError:
+            raise
+        except (NotImplementedError, RuntimeError) as error:
+            failure: Exception = error
+        except Exception as error:
             raise _factory_failed(target, error) from error
-        # the factory needs values (a pretrained weight, a computed table): build it on the CPU
-    except Exception as error:
-        raise _factory_failed(target, error) from error
-    try:
-        return factory()
-    except Exception as error:
-        raise _factory_failed(target, error) from error
+    raise _factory_failed(target, failure) from failure
 
 
 def _factory_failed(target: str, error: Exception) -> UsageError:

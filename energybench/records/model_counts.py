@@ -79,6 +79,8 @@ class ModelCounts:
     `minimal_bytes`    traffic that no policy can go below: what is read of parameters, buffers and inputs, and the
                        outputs, each once; None where it was not counted
     `eager_bytes`      traffic of the same operators where each is a kernel of its own; None likewise
+    `issued_bytes`     what kernels without reuse would ask their memory for, two operands a MAC; None likewise
+    `module_calls`     how often each module was called, by path; a module shared by several paths under its first
     """
 
     rows: tuple[OperatorCounts, ...]
@@ -89,6 +91,8 @@ class ModelCounts:
     notes: tuple[str, ...] = field(default=())
     minimal_bytes: int | None = None
     eager_bytes: int | None = None
+    issued_bytes: int | None = None
+    module_calls: Mapping[str, int] = field(default_factory=dict)
 
     def _sum(self, rows: Iterable[OperatorCounts]) -> OpCounts:
         return OpCounts.sum((r.counts for r in rows), traffic_basis=self.traffic_basis)
@@ -134,6 +138,26 @@ class ModelCounts:
     def uncovered(self) -> tuple[str, ...]:
         """Operators without a formula, sorted by name."""
         return tuple(sorted({r.operator for r in self.rows if not r.covered}))
+
+    @property
+    def uncovered_shares(self) -> dict[str, float]:
+        """Operators without a formula and their share of the traffic, largest first; together 1 − coverage."""
+        everything = sum(r.counts.bytes for r in self.rows)
+        bytes_of = {
+            name: sum(r.counts.bytes for r in self.rows if r.operator == name and not r.covered)
+            for name in self.uncovered
+        }
+        shares = {name: size / everything if everything else 0.0 for name, size in bytes_of.items()}
+        return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+    def calls_by(self, key: Callable[[OperatorCounts], _Key | None]) -> dict[_Key, int]:
+        """How often operators ran [D3], summed over rows with the same `key`: their name, their class and so on."""
+        calls: dict[_Key, int] = defaultdict(int)
+        for row in self.rows:
+            value = key(row)
+            if value is not None:
+                calls[value] += row.calls
+        return dict(calls)
 
     def by_operator(self) -> dict[str, OpCounts]:
         """Totals per operator name [D3]."""
@@ -192,6 +216,8 @@ class ModelCounts:
             "notes": list(self.notes),
             "minimal_bytes": self.minimal_bytes,
             "eager_bytes": self.eager_bytes,
+            "issued_bytes": self.issued_bytes,
+            "module_calls": dict(self.module_calls),
         }
 
     @classmethod
@@ -207,6 +233,8 @@ class ModelCounts:
                 notes=tuple(data["notes"]),
                 minimal_bytes=data.get("minimal_bytes"),
                 eager_bytes=data.get("eager_bytes"),
+                issued_bytes=data.get("issued_bytes"),
+                module_calls=dict(data.get("module_calls", {})),
             )
         except (KeyError, TypeError) as error:
             raise RecordError(f"model counts are malformed ({error}); write them with ModelCounts.to_dict") from error

@@ -167,6 +167,90 @@ def test_recurrent(kind, steps, batch, inputs, hidden, layers, bidirectional, bi
     assert counts.total.launches == layers * directions
 
 
+class Product(torch.autograd.Function):
+    """a·bᵀ, which notes its multiplications and those of each gradient that autograd asks for."""
+
+    multiplications = 0
+
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.save_for_backward(a, b)
+        Product.multiplications += a.shape[0] * a.shape[1] * b.shape[0]
+        return a @ b.t()
+
+    @staticmethod
+    def backward(ctx, *grads):
+        (grad,) = grads
+        a, b = ctx.saved_tensors
+        Product.multiplications += sum(ctx.needs_input_grad) * a.shape[0] * a.shape[1] * b.shape[0]
+        first = grad @ b if ctx.needs_input_grad[0] else None
+        return first, grad.t() @ a if ctx.needs_input_grad[1] else None
+
+
+def cell(kind, x, state, weights):
+    """One textbook step of a cell; `weights` as torch keeps them, biases left out."""
+    h = state[0]
+    gi, gh = Product.apply(x, weights[0]), Product.apply(h, weights[1])
+    if kind == "RNN":
+        return ((gi + gh).tanh(),)
+    if kind == "GRU":
+        (ri, zi, ni), (rh, zh, nh) = gi.chunk(3, 1), gh.chunk(3, 1)
+        r, z = (ri + rh).sigmoid(), (zi + zh).sigmoid()
+        n = (ni + r * nh).tanh()
+        return (n + z * (h - n),)
+    i, f, g, o = (gi + gh).chunk(4, 1)
+    c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
+    h = o.sigmoid() * c.tanh()
+    return (h if len(weights) < 3 else Product.apply(h, weights[2]), c)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(["GRU", "LSTM", "RNN"]), st.integers(1, 4), st.integers(1, 3), st.integers(1, 4), st.integers(2, 4),
+    st.integers(1, 2), st.booleans(), st.booleans(), st.booleans(), st.booleans(),
+)  # fmt: skip
+def test_recurrent_backward(kind, steps, batch, inputs, hidden, layers, bidirectional, projected, x_grad, h_grad):
+    """Against a loop over steps whose products count themselves, in both directions of autograd."""
+    project = hidden - 1 if projected and kind == "LSTM" else 0
+    model = getattr(nn, kind)(
+        inputs, hidden, layers, bias=False, bidirectional=bidirectional, **({"proj_size": project} if project else {})
+    )
+    directions = 2 if bidirectional else 1
+    sizes = [project or hidden, hidden] if kind == "LSTM" else [hidden]
+    x = torch.randn(steps, batch, inputs, requires_grad=x_grad)
+    states = [torch.zeros(layers * directions, batch, n, requires_grad=h_grad) for n in sizes]
+    weights = list(model.parameters())
+    per_layer = len(weights) // (layers * directions)
+
+    Product.multiplications = 0
+    y = list(x)
+    for layer in range(layers):
+        sides = []
+        for side in range(directions):
+            place = layer * directions + side
+            state = tuple(s[place] for s in states)
+            out = []
+            for step in reversed(y) if side else y:
+                state = cell(kind, step, state, weights[place * per_layer : (place + 1) * per_layer])
+                out.append(state[0])
+            sides.append(out[::-1] if side else out)
+        y = [torch.cat(parts, 1) for parts in zip(*sides, strict=True)]
+    forward, Product.multiplications = Product.multiplications, 0
+    torch.stack(y).sum().backward()
+
+    given_states = tuple(meta(*s.shape).requires_grad_(h_grad) for s in states)
+    counts = count_model(
+        lambda m, z, h: m(z, h)[0],
+        model.to(META),
+        meta(steps, batch, inputs).requires_grad_(x_grad),
+        given_states if kind == "LSTM" else given_states[0],
+        backward=True,
+        strict=True,
+    )
+    assert counts.forward.macs == forward
+    assert counts.backward.macs == Product.multiplications
+
+
 @few
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 3), st.integers(1, 3), st.integers(0, 1), st.booleans())
 def test_pools(channels, side, kernel, stride, padding, average):

@@ -18,6 +18,7 @@ from energybench.counting.formulas import (
     recurrent,
     reduction,
     sparse,
+    transforms,
 )
 from energybench.counting.formulas.registry import find_formula, register_formula, registered_operators
 
@@ -39,4 +40,5 @@ __all__ = [
     "register_formula",
     "registered_operators",
     "sparse",
+    "transforms",
 ]

@@ -30,13 +30,30 @@ def embedding_backward(call: OpCall) -> Cost:
     return Cost("gather", ops=Ops(adds=grad.numel)).with_traffic(reads=(grad, indices))
 
 
+_SUM, _MEAN, _MAX = range(3)
+
+
 @register_formula("aten::_embedding_bag", "aten::_embedding_bag_forward_only")
 def embedding_bag(call: OpCall) -> Cost:
-    """(weight, indices, offsets): the rows of a bag summed."""
+    """(weight, indices, offsets, by_frequency, mode, sparse, row_weights): the rows of a bag reduced."""
     weight, indices = call.tensor(0), call.tensor(1)
     elements = indices.numel * weight.shape[-1]
+    mode = call.arg(4, "mode", _SUM)
+    work = Ops(compares=elements) if mode == _MAX else Ops(adds=elements)
+    if mode == _MEAN:
+        work = work.plus(Ops(divs=call.out.numel))
+    if isinstance(call.arg(6, "per_sample_weights"), TensorSpec):
+        work = work.plus(Ops(muls=elements))
     reads = (_touched(weight, elements), *distinct_accesses(call.inputs[1:]))
-    return Cost("gather", ops=Ops(adds=elements), reads=reads).with_traffic(writes=call.results[:1])
+    return Cost("gather", ops=work, reads=reads).with_traffic(writes=call.results[:1])
+
+
+@register_formula("aten::_embedding_bag_backward", "aten::_embedding_bag_dense_backward")
+def embedding_bag_backward(call: OpCall) -> Cost:
+    """(grad, indices, …): the dense gradient is cleared and the rows of each bag are added to."""
+    grad, indices = call.tensor(0), call.tensor(1)
+    elements = indices.numel * grad.shape[-1]
+    return Cost("gather", ops=Ops(adds=elements)).with_traffic(reads=call.inputs)
 
 
 @register_formula("aten::index", "aten::_unsafe_index", "aten::_unsafe_masked_index")
@@ -49,6 +66,15 @@ def index(call: OpCall) -> Cost:
 def gather(call: OpCall) -> Cost:
     """One element read and written per output."""
     return _gather(call.tensor(0), call.out, call.inputs[1:])
+
+
+@register_formula("aten::multinomial")
+def multinomial(call: OpCall) -> Cost:
+    """(weights, samples): a running sum of a row's weights, then a random number and a bisection for each sample."""
+    weights, samples = call.tensor(0), call.out.numel
+    row = weights.shape[-1]
+    searches = samples * max(1, (row - 1).bit_length())
+    return Cost("gather", ops=Ops(adds=weights.numel, specials=samples, compares=searches))
 
 
 @register_formula("aten::nonzero", "aten::argwhere", "aten::bincount", "aten::histc")

@@ -35,7 +35,13 @@ def mse_backward(call: OpCall) -> Cost:
     return Cost("loss", ops=Ops(adds=1, muls=2).times(call.out.numel))
 
 
-@register_formula("aten::smooth_l1_loss_backward", "aten::huber_loss_backward", "aten::soft_margin_loss_backward")
+@register_formula(
+    "aten::smooth_l1_loss_backward",
+    "aten::huber_loss_backward",
+    "aten::soft_margin_loss_backward",
+    "aten::multi_margin_loss_backward",
+    "aten::multilabel_margin_loss_backward",
+)
 def smooth_l1_backward(call: OpCall) -> Cost:
     """|d| < β ? g·d/β : ±g."""
     return Cost("loss", ops=Ops(adds=1, compares=2, muls=2).times(call.out.numel))
@@ -63,3 +69,21 @@ def nll_backward(call: OpCall) -> Cost:
     grad, target = call.tensor(0), call.tensor(2)
     rest = (s for s in call.inputs[3:])
     return Cost("loss", ops=Ops(muls=target.numel)).with_traffic(reads=(grad, target, *rest))
+
+
+@register_formula("aten::_ctc_loss")
+def ctc(call: OpCall) -> Cost:
+    """(logp (T, N, C), targets, …) → (loss, α (N, T, 2L + 1)): every step and label state, lengths as the longest."""
+    logp, alpha = call.tensor(0), call.results[1]
+    reads = ((logp, min(alpha.numel, logp.distinct)), *distinct_accesses(call.inputs[1:]))
+    writes = call.results if call.gradient else call.results[:1]
+    return Cost("loss", ops=ops("ctc").times(alpha.numel), reads=reads).with_traffic(writes=writes)
+
+
+@register_formula("aten::_ctc_loss_backward")
+def ctc_backward(call: OpCall) -> Cost:
+    """(grad, logp, targets, …, α, …): β, both together, then the gradient of every class."""
+    logp = call.tensor(1)
+    alpha = max(call.inputs, key=lambda s: (len(s.shape) == 3 and s is not logp, s.numel))
+    work = ops("ctc_backward").times(alpha.numel).plus(ops("ctc_gradient").times(logp.numel))
+    return Cost("loss", ops=work)

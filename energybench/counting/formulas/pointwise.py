@@ -50,6 +50,7 @@ POINTWISE: Final[dict[str, str]] = {
     "log_sigmoid_forward": "log_sigmoid",
     "threshold_backward": "threshold_backward",
     "leaky_relu_backward": "leaky_relu_backward",
+    "rrelu_with_noise_backward": "leaky_relu_backward",
     "_prelu_kernel_backward": "leaky_relu_backward",
     "elu_backward": "elu_backward",
     "sigmoid_backward": "sigmoid_backward",

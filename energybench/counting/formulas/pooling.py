@@ -77,6 +77,7 @@ def adaptive_max_pool(call: OpCall) -> Cost:
 @register_formula(
     *(f"aten::max_pool{d}d_with_indices_backward" for d in (2, 3)),
     *(f"aten::adaptive_max_pool{d}d_backward" for d in (2, 3)),
+    *(f"aten::fractional_max_pool{d}d_backward" for d in (2, 3)),
 )
 def max_pool_backward(call: OpCall) -> Cost:
     """Each output gradient is added to its winner; the input's values are not needed again."""
@@ -133,8 +134,35 @@ def nearest_backward(call: OpCall) -> Cost:
     return Cost("pool", ops=Ops(adds=call.tensor(0).numel))
 
 
-@register_formula("aten::grid_sampler_2d", "aten::grid_sampler_3d")
+#: Neighbours of a place, by dimensions and torch's number of the interpolation (linear, nearest, cubic).
+_NEIGHBOURS = {(2, 0): 4, (2, 1): 0, (2, 2): 16, (3, 0): 8, (3, 1): 0}
+
+
+@register_formula(*(f"aten::grid_sampler_{d}d" for d in (2, 3)), "aten::_grid_sampler_2d_cpu_fallback")
 def grid_sample(call: OpCall) -> Cost:
-    """Linear interpolation at given places: 4 or 8 neighbours."""
-    neighbours = 4 if "2d" in call.name else 8
+    """(input, grid, interpolation, …): a multiplication and add per neighbour of a given place."""
+    neighbours = _NEIGHBOURS[2 if "2d" in call.name else 3, call.args[2]]
     return Cost("gather", ops=Ops(muls=neighbours, adds=neighbours).times(call.out.numel))
+
+
+@register_formula(*(f"aten::grid_sampler_{d}d_backward" for d in (2, 3)))
+def grid_sample_backward(call: OpCall) -> Cost:
+    """(grad, input, grid, interpolation, …, mask): each neighbour's share, and each coordinate's slope."""
+    grad, dims = call.tensor(0), 2 if "2d" in call.name else 3
+    mask = call.args[6] if len(call.args) > 6 else (True, True)
+    products = int(mask[0]) + (dims if mask[1] else 0)
+    each = _NEIGHBOURS[dims, call.args[3]] * products
+    return Cost("gather", ops=Ops(muls=each, adds=each).times(grad.numel))
+
+
+@register_formula("aten::max_unpool2d", "aten::max_unpool3d")
+def max_unpool(call: OpCall) -> Cost:
+    """Zeros, with the values at their places."""
+    return Cost("gather")
+
+
+@register_formula("aten::fractional_max_pool2d", "aten::fractional_max_pool3d")
+def fractional_max_pool(call: OpCall) -> Cost:
+    """(input, kernel, output_size, random): every window lies inside the image."""
+    taps = call.out.numel * prod(_spread(call.args[1], int(call.name[-2]), ()))
+    return Cost("pool", ops=ops("max_pool").times(taps)).with_traffic(writes=_kept(call))

@@ -64,3 +64,21 @@ def distances(call: OpCall) -> Cost:
     """√Σ(a − b)²: an add and a MAC per coordinate, a root per pair."""
     pairs, coordinates = call.out.numel, call.tensor(0).shape[-1]
     return Cost("gemm", macs=pairs * coordinates, ops=Ops(adds=pairs * coordinates, specials=pairs))
+
+
+@register_formula("aten::_cdist_backward")
+def distances_backward(call: OpCall) -> Cost:
+    """(grad, a, b, p, distances): Σ g/d·(a − b), for one side."""
+    pairs, coordinates = call.tensor(0).numel, call.tensor(1).shape[-1]
+    return Cost("gemm", macs=pairs * coordinates, ops=Ops(adds=pairs * coordinates, divs=pairs))
+
+
+@register_formula("aten::_pdist_forward", "aten::_pdist_backward")
+def own_distances(call: OpCall) -> Cost:
+    """As the distances between two sets, each pair of one set once; the gradient reaches both ends of a pair."""
+    forward = call.name.endswith("forward")
+    x = call.tensor(0 if forward else 1)
+    pairs, coordinates = x.shape[0] * (x.shape[0] - 1) // 2, x.shape[1]
+    if forward:
+        return Cost("gemm", macs=pairs * coordinates, ops=Ops(adds=pairs * coordinates, specials=pairs))
+    return Cost("gemm", macs=2 * pairs * coordinates, ops=Ops(adds=pairs * coordinates, divs=pairs))
