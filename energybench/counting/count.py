@@ -222,6 +222,10 @@ def _explained(args: Any, kwargs: Any, *, retry: bool) -> Iterator[None]:
         reason = _first_line(error)
         if retry and _GRADIENT_ON_ANOTHER_DEVICE in reason:
             raise _ValueInTheGraph from error
+        if "FlexAttention" in reason:
+            raise CountingError(
+                "flex_attention has no counting rule; count the model with scaled_dot_product_attention in its place"
+            ) from error
         if any(word in reason for word in _NEEDS_VALUES):
             raise CountingError(
                 f"the model needs tensor values that a count does not have ({reason}); "

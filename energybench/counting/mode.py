@@ -38,6 +38,9 @@ _MASK_MAKERS: Final = frozenset(("aten.ones", "aten.full", "aten.new_ones", "ate
 #: What may be made for real at all; zeros and random numbers only as single ones (see `shapes_without_meta`).
 _HAVE_VALUES: Final = _MASK_MAKERS | {"aten.zeros", "aten.scalar_tensor", "aten.rand"}
 
+#: Higher-order operators that run one function with the arguments that follow it: the function's place.
+_WRAPPERS: Final = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4, "tag_activation_checkpoint": 0}
+
 _META: Final = torch.device("meta")
 _CPU: Final = torch.device("cpu")
 _STRIDED: Final = torch.strided
@@ -284,8 +287,18 @@ class CountingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **kwargs)
 
     def _higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Runs what a higher-order operator would run; a condition must have a value."""
+        name = str(getattr(func, "__name__", func))
+        if name == "cond":
+            condition, if_true, if_false, operands = args
+            if not (isinstance(condition, Tensor) and condition.is_meta):
+                with self:
+                    return (if_true if condition else if_false)(*operands)
+        elif name in _WRAPPERS:
+            with self:
+                return args[_WRAPPERS[name]](*args[_WRAPPERS[name] + 1 :])
         raise CountingError(
-            f"higher-order operator {func} has no counting rule; count the eager form of the model (without "
+            f"higher-order operator {name} has no counting rule; count the eager form of the model (without "
             "torch.compile or flex_attention)"
         )
 
@@ -417,9 +430,8 @@ def cost_of(known: CountedCall) -> tuple[Cost, bool]:
     formula = known.plan.formula if known.plan is not None else None
     if any(isinstance(value, Sparse) for value in known.call.args):
         formula = find_formula(f"sparse::{sparse_name(known.call.name)}")
-    if formula is None:
-        return Cost("copy"), False
-    return formula(known.call), True
+    cost = formula(known.call) if formula is not None else None
+    return (Cost("copy"), False) if cost is None else (cost, True)
 
 
 def default_reads(known: CountedCall) -> tuple[TensorSpec, ...]:

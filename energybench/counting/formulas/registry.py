@@ -9,7 +9,8 @@ from energybench.counting.call import OpCall
 from energybench.counting.cost import Cost
 from energybench.errors import UsageError
 
-Formula: TypeAlias = Callable[[OpCall], Cost]
+#: None: this one call has no count.
+Formula: TypeAlias = Callable[[OpCall], Cost | None]
 
 _FORMULAS: Final[dict[str, Formula]] = {}
 
