@@ -70,3 +70,45 @@ def test_a_folder_that_is_absent_is_one_line(cli: Any, profile: Path, tmp_path: 
     assert outcome.code == 2
     assert "cannot be written" in outcome.err
     assert cli("profile", "export", "--help").out.count("Example") == 1
+
+
+def read_spdx(text: str) -> Any:
+    """The graph through the bindings generated from the published SPDX 3.0.1 model, which check every property."""
+    from spdx_python_model import v3_0_1
+
+    objects = v3_0_1.SHACLObjectSet()
+    v3_0_1.JSONLDDeserializer().read(io.BytesIO(text.encode()), objects)
+    return objects
+
+
+def test_spdx_is_valid_by_the_published_model(cli: Any, profile: Path) -> None:
+    text = cli("profile", "export", profile, "--format", "spdx", "--energy-j", 1.8).out
+    objects = read_spdx(text)
+    assert objects.missing_ids == set()
+    names = sorted(type(thing).__name__ for thing in objects.foreach())
+    assert names == [
+        "CreationInfo",
+        "SoftwareAgent",
+        "SpdxDocument",
+        "ai_AIPackage",
+        "ai_EnergyConsumption",
+        "ai_EnergyConsumptionDescription",
+    ]
+    (package,) = (thing for thing in objects.foreach() if type(thing).__name__ == "ai_AIPackage")
+    (stated,) = package.ai_energyConsumption.ai_inferenceEnergyConsumption
+    assert float(stated.ai_energyQuantity) == pytest.approx(1.8 / 3.6e6, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [
+        ('"ai_energyUnit": "kilowattHour"', '"ai_energyUnit": "joule"'),
+        ('"ai_energyQuantity"', '"ai_energyAmount"'),
+        ('"created": "2', '"created": "x'),
+    ],
+)
+def test_the_published_model_refuses_what_is_not_spdx(cli: Any, profile: Path, what: str, instead: str) -> None:
+    text = cli("profile", "export", profile, "--format", "spdx", "--energy-j", 1.8).out
+    assert what in text
+    with pytest.raises((ValueError, KeyError)):
+        read_spdx(text.replace(what, instead))

@@ -212,5 +212,8 @@ def test_a_frame_with_impossible_counts_is_refused_by_row(frame) -> None:
     broken.loc[5, "macs"] = np.nan
     with pytest.raises(RecordError, match="row 5: macs is nan"):
         FeatureTable.from_frame(broken)
+    broken.loc[5, "macs"] = -1.0
+    with pytest.raises(RecordError, match="row 5: macs is -1; counts and durations are finite and not negative"):
+        FeatureTable.from_frame(broken)
     with pytest.raises(RecordError, match="lack the columns other_flops"):
         FeatureTable.from_frame(frame.drop(columns="other_flops"))

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from energybench.fitting import RelativeLeastSquares, fit_records
+from energybench.fitting.kernel_classes import choose_kernel_classes
 from energybench.fitting.shrinkage import Shrinkage
 from energybench.model import FeatureTable
+from energybench.model.observations import Observations
 from energybench.model.physical import physical_equation
 from energybench.profiles import DeviceProfile
 
@@ -96,3 +98,15 @@ def test_strength_runs_from_free_to_one_coefficient(make_frame: MakeFrame) -> No
     assert spans[0] == pytest.approx(0.9 / 1.15, rel=0.15)
     assert spans[0] > spans[1] > spans[2]
     assert spans[2] < 1e-3
+
+
+def test_few_workloads_do_not_make_classes_by_chance(make_frame: MakeFrame) -> None:
+    """With sixteen workloads left-out errors alone would split one device in ten; the F-test holds it to its level."""
+    split = 0
+    for seed in range(40):
+        frame = make_frame(seed=seed, repeats=1, noise_rel=0.02, networks=False)
+        names = [name for name in frame["workload"].unique() if name != "idle"]
+        dropped = np.random.default_rng(seed).permutation(names)[16:]
+        rows = Observations.from_frame(frame[~frame["workload"].isin(dropped)])
+        split += choose_kernel_classes(rows, optional=()) is not None
+    assert split <= 1
