@@ -13,6 +13,7 @@ from energybench.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from energybench import kernels as kernels
+    from energybench.app import callbacks as callbacks
     from energybench.app.estimate import estimate as estimate
     from energybench.app.generation import estimate_generation as estimate_generation
     from energybench.app.measure import measure as measure
@@ -39,6 +40,7 @@ _PUBLIC: Final = {
     "ModelCounts": "energybench.records.model_counts:ModelCounts",
     "OpCounts": "energybench.records.op_counts:OpCounts",
     "RunRecord": "energybench.records.run_record:RunRecord",
+    "callbacks": "energybench.app.callbacks:",
     "count": "energybench.counting:count_model",
     "discover_meters": "energybench.meters:discover_meters",
     "estimate": "energybench.app.estimate:estimate",
@@ -60,6 +62,7 @@ __all__ = [
     "OpCounts",
     "RunRecord",
     "__version__",
+    "callbacks",
     "count",
     "discover_meters",
     "estimate",

@@ -195,7 +195,7 @@ class measure:  # noqa: N801 - used like a function, as the design names it
         self._open: list[_OpenWindow] = []
 
     def __enter__(self) -> Measurement:
-        meters, notes = _meters(self._spec, self._device, self._tdp_w)
+        meters, notes = meters_for(self._spec, self._device, self._tdp_w)
         measurement = Measurement(self._label, meters[0].kind, tuple([m.name for m in meters]), notes)
         self._open.append(_OpenWindow(measurement, meters))
         return measurement
@@ -256,7 +256,7 @@ def measure_command(
     """
     if not argv:
         raise UsageError("no command was given; write it after --, as `energybench measure -- python train.py`")
-    meters, notes = _meters(meter, device, tdp_w)
+    meters, notes = meters_for(meter, device, tdp_w)
     if any(m.kind == "replayed" for m in meters):
         raise UsageError("a recording cannot measure a program; use --meter auto")
     virtual = [m.clock for m in meters if isinstance(m.clock, VirtualClock)]
@@ -412,7 +412,7 @@ def _evaluate(edges: _Edges) -> tuple[tuple[Window, ...], tuple[str, ...]]:
     return tuple(windows), tuple(notes)
 
 
-def _meters(
+def meters_for(
     spec: str | EnergyMeter, device: str | None, tdp_w: Watt | None
 ) -> tuple[tuple[EnergyMeter, ...], tuple[str, ...]]:
     """The meters to read, all of one kind, and what is to be said about them."""

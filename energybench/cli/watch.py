@@ -20,7 +20,8 @@ def watch(
 ) -> int:
     """Run a command and print its running energy and mean power to standard error; its exit code is passed on.
 
-    Today it prints energy, rate and mean power; measured beside estimated while training comes later.
+    A training that uses energybench.callbacks also tells its steps and the energy estimated for them, which then stand
+    beside what was measured.
 
     Example: energybench watch --every-s 10 -- python train.py
     """

@@ -1,16 +1,22 @@
-"""A profile whose numbers are round and known, so that an estimate can be checked by hand. Kind simulated."""
+"""A profile whose numbers are round and known, so that an estimate can be checked by hand. And a meter of constant
+power on the machine's own clock. Both are simulated."""
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
+from energybench.errors import MeterUnavailable
 from energybench.model.domain import Domain
 from energybench.model.time_law import Rates, TimeLaw
 from energybench.profiles import DeviceProfile
 from energybench.profiles.coefficient import Coefficient
+from energybench.records.reading import Domain as MeterDomain
+from energybench.records.reading import Reading
 from energybench.records.vocabulary import KERNEL_CLASSES
 
 PRICES = {"mac_fp32_j": 1e-11, "other_flop_j": 5e-12, "byte_j": 1e-10, "launch_j": 2e-6, "static_power_w": 40.0}
@@ -70,3 +76,35 @@ def profile() -> DeviceProfile:
 @pytest.fixture(scope="session")
 def profile_of() -> Any:
     return make_profile
+
+
+POWER_W = 50.0
+
+
+class ConstantPower:
+    """Draws `POWER_W`; counts its readings; can go away."""
+
+    name, kind = "constant", "simulated"
+    domains = (MeterDomain("device"),)
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.gone = False
+        self.clock: Any = None
+        self.changed = threading.Event()
+
+    def read(self) -> Reading:
+        if self.gone:
+            raise MeterUnavailable("the meter has gone; plug it in")
+        self.reads += 1
+        self.changed.set()
+        now_ns = time.monotonic_ns()
+        return Reading(now_ns, {"device": int(POWER_W * now_ns)})
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def meter() -> ConstantPower:
+    return ConstantPower()
