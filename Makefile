@@ -9,7 +9,7 @@ export ENERGYBENCH_WERROR ?= 1
 NATIVE := setup.py pyproject.toml constraints.txt $(shell find csrc -type f 2>/dev/null)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help quickstart test kill-test check format sanitize mutate study-fit study-meters bench-fit bench-meters bench-kernels conformance bench-count clean
+.PHONY: help quickstart test kill-test check format sanitize mutate study-fit study-coverage study-meters bench-fit bench-meters bench-kernels conformance bench-count clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
 
@@ -62,6 +62,9 @@ sanitize: $(VENV)/.dev  ## the native kernels' tests under AddressSanitizer and 
 
 mutate: $(VENV)/.dev  ## plant every bug of tests/bugs in a copy and expect its tests to fail
 	$(BIN)/python scripts/mutate.py
+
+study-coverage: $(VENV)/.dev  ## planted coefficients of a thousand random virtual devices: coverage, verdicts
+	$(BIN)/python benchmarks/study_coverage.py
 
 study-fit: $(VENV)/.dev  ## virtual devices that are not the equation: misfits, errors, coverage
 	$(BIN)/python benchmarks/study_fit.py
