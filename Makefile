@@ -9,7 +9,11 @@ export ENERGYBENCH_WERROR ?= 1
 NATIVE := setup.py pyproject.toml constraints.txt $(shell find csrc -type f 2>/dev/null)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
+<<<<<<< HEAD
 .PHONY: help quickstart test kill-test check format sanitize mutate study-fit study-coverage study-meters bench-fit bench-meters bench-kernels conformance bench-count clean
+=======
+.PHONY: help quickstart test kill-test check format sanitize mutate study-fit study-meters bench-fit bench-meters bench-kernels native conformance bench-count clean
+>>>>>>> 71d00ef (bench-kernels: native kernels beside torch with measured ceilings; machine code of the tuned bodies tested; make native)
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
 
@@ -32,6 +36,9 @@ quickstart: $(VENV)/.installed  ## set up, then the whole story on this machine:
 
 test: $(VENV)/.dev  ## set up, then every test that needs no hardware
 	$(BIN)/python -m pytest
+
+native: $(VENV)/.dev  ## build the native modules in place, only what changed
+	$(BIN)/python setup.py --quiet build_ext --inplace
 
 kill-test: $(VENV)/.dev  ## kill a calibration at 1,000 random moments; each must resume to the same table
 	$(BIN)/python tests/protocol/kill_many.py 1000

@@ -133,6 +133,7 @@ class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types h
             elif "/bindings/" in source:
                 define = [
                     f'-DEB_COMPILE_FLAGS="{" ".join(kernel_flags + NUMERICS)}"',
+                    f'-DEB_RUNG_FLAGS="{";".join(f"{r}={w} {shlex.join(f)}" for r, (w, f) in tuned_rungs().items())}"',
                     f'-DEB_CUDA_FLAGS="{" ".join(NVCC_FLAGS)}"',
                     f'-DEB_CUDA_ARCHITECTURES="{" ".join(f.rpartition("code=")[2] for f in cuda_architectures())}"',
                 ]

@@ -9,6 +9,8 @@ _Counts: TypeAlias = dict[str, Any]
 
 count_fields: tuple[str, ...]
 compile_flags: str
+#: ``rung=vector_bytes flags`` of each tuned rung, with semicolons between them.
+rung_flags: str
 #: Those that this processor can run, the widest last.
 instruction_sets: tuple[str, ...]
 

@@ -9,7 +9,13 @@ from energybench.kernels.families.pointwise import gelu, relu, sigmoid, tanh
 from energybench.kernels.families.pool import avg_pool2d, max_pool2d
 from energybench.kernels.families.probes import probe_fma, probe_stream
 from energybench.kernels.families.rows import layer_norm, softmax
-from energybench.kernels.native import default_threads, describe_native, openmp_runtimes, release_threads
+from energybench.kernels.native import (
+    default_threads,
+    describe_native,
+    instruction_sets,
+    openmp_runtimes,
+    release_threads,
+)
 from energybench.kernels.registry import KernelSpec, list_kernels
 
 __all__ = [
@@ -24,6 +30,7 @@ __all__ = [
     "describe_native",
     "gelu",
     "gru",
+    "instruction_sets",
     "layer_norm",
     "linear",
     "list_kernels",

@@ -1,5 +1,6 @@
 """Compilers, and what they made: sections of object files and histograms of instructions."""
 
+import functools
 import re
 import shutil
 import struct
@@ -64,6 +65,21 @@ def cubin_text(nvcc, tmp_path_factory) -> Callable[[str, int], dict[str, bytes]]
     return compile_twins
 
 
+def disassemble(compiled: Path) -> dict[str, list[str]]:
+    """Instructions of each function."""
+    listing = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", compiled], check=True, capture_output=True, text=True
+    ).stdout
+    functions: dict[str, list[str]] = {}
+    body: list[str] = []
+    for line in listing.splitlines():
+        if header := re.match(r"[0-9a-f]+ <(.+)>:", line):
+            body = functions.setdefault(header[1], [])
+        elif instruction := re.match(r" +[0-9a-f]+:\t(.*)", line):
+            body.append(instruction[1].strip())
+    return functions
+
+
 @pytest.fixture(scope="session")
 def instructions(gxx, tmp_path_factory) -> Callable[[str, int], dict[str, list[str]]]:
     """Disassembly of each twin kernel at the shipped CPU flags: ``(policy, extra) -> {kernel: lines}``."""
@@ -75,16 +91,30 @@ def instructions(gxx, tmp_path_factory) -> Callable[[str, int], dict[str, list[s
         out = folder / f"{policy.replace(':', '')}{extra}.o"
         flags = [*native.cpu().compile_flags.split(), f"-DEB_OPS={policy}", f"-DEB_EXTRA={extra}"]
         subprocess.run([*gxx, *flags, "-c", HERE / "twins.cpp", "-o", out], check=True, capture_output=True, text=True)
-        listing = subprocess.run(
-            ["objdump", "-d", "--no-show-raw-insn", out], check=True, capture_output=True, text=True
-        ).stdout
-        functions: dict[str, list[str]] = {}
-        for line in listing.splitlines():
-            if header := re.match(r"[0-9a-f]+ <(\w+)>:", line):
-                body = functions.setdefault(header[1], [])
-            elif instruction := re.match(r" +[0-9a-f]+:\t(.*)", line):
-                body.append(instruction[1].strip())
-        return functions
+        return disassemble(out)
+
+    return compile_twins
+
+
+@pytest.fixture(scope="session")
+def tuned_instructions(gxx, tmp_path_factory) -> Callable[[str, str, int], dict[str, list[str]]]:
+    """The same of the tuned rungs' bodies, at the flags of a rung: ``(rung, policy, extra) -> {kernel: lines}``.
+
+    Any processor will do: nothing runs.
+    """
+    from energybench.kernels import native
+
+    folder = tmp_path_factory.mktemp("tuned")
+    rungs = dict(entry.split("=", 1) for entry in native.cpu().rung_flags.split(";"))
+
+    @functools.cache
+    def compile_twins(rung: str, policy: str, extra: int) -> dict[str, list[str]]:
+        width, *flags = rungs[rung].split()
+        out = folder / f"{rung}{policy.replace(':', '')}{extra}.o"
+        flags += ["-ffp-contract=off", "-Wno-psabi", f"-DEB_VECTOR_BYTES={width}", f"-DEB_OPS={policy}"]
+        command = [*gxx, *flags, f"-DEB_EXTRA={extra}", "-c", HERE / "twins_tuned.cpp", "-o", out]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        return disassemble(out)
 
     return compile_twins
 
@@ -98,7 +128,7 @@ def arithmetic() -> Callable[[list[str]], Counter[str]]:
         # vfnmadd231ps and vfmadd132ps differ in operand order alone
         folded: Counter[str] = Counter()
         for mnemonic, times in mnemonics.items():
-            if re.fullmatch(r"v(?!mov)\w+[sp][sd]", mnemonic) or mnemonic == "call":
+            if re.fullmatch(r"v(?!mov|broadcast)\w+[sp][sd]", mnemonic) or mnemonic == "call":
                 folded[re.sub(r"(132|213|231)", "", mnemonic)] += times
         return folded
 

@@ -62,24 +62,70 @@ struct RawOps {
   EB_HD EB_INLINE float tanh(float a) const { return tanhf(a); }
 
 #if !defined(__CUDACC__)
-  // Eight lanes as the compiler's own vector.
-  typedef float Lane8 __attribute__((vector_size(32)));
-  EB_INLINE Lane8 broadcast(eb::Lanes<8>, float a) const { return Lane8{a, a, a, a, a, a, a, a}; }
-  EB_INLINE Lane8 load(eb::Lanes<8>, RawPtr<const float> p, eb::Index i) const {
-    Lane8 result;
-    __builtin_memcpy(&result, p.address + i, sizeof result);
-    return result;
+  // Vectors as the compiler's own, W lanes of P.
+  template <class P>
+  static constexpr int kLanes = sizeof(P) / sizeof(float);
+  template <int W>
+  EB_INLINE auto broadcast(eb::Lanes<W>, float a) const {
+    return eb::lanes::Native<float, W>::broadcast(a);
   }
-  EB_INLINE Lane8 add(Lane8 a, Lane8 b) const { return a + b; }
-  EB_INLINE float sum(Lane8 a) const {
+  template <int W>
+  EB_INLINE auto load(eb::Lanes<W>, RawPtr<const float> p, eb::Index i) const {
+    return eb::lanes::load<float, W>(p.address + i);
+  }
+  template <int W>
+  EB_INLINE auto load(eb::Lanes<W>, RawPtr<float> p, eb::Index i) const {
+    return eb::lanes::load<float, W>(p.address + i);
+  }
+  template <class P, std::enable_if_t<!std::is_arithmetic_v<P>, int> = 0>
+  EB_INLINE void store(RawPtr<float> p, eb::Index i, P value) const {
+    eb::lanes::store<float, kLanes<P>>(p.address + i, value);
+  }
+  template <class P>
+  EB_INLINE P mac(P a, P b, P c) const {
+    return eb::lanes::Native<float, kLanes<P>>::fma(a, b, c);
+  }
+  template <class P>
+  EB_INLINE P add(P a, P b) const {
+    return a + b;
+  }
+  template <class P>
+  EB_INLINE P dot(P a, P b) const {
+    return a * b;
+  }
+  template <class P>
+  EB_INLINE P join(P a, P b) const {
+    return a + b;
+  }
+  template <class P>
+  EB_INLINE float fold(P a, float start) const {
+    for (int l = 0; l < kLanes<P>; ++l) start = start + a[l];
+    return start;
+  }
+  template <class P>
+  EB_INLINE float sum(P a) const {
     float result = a[0];
-    for (int l = 1; l < 8; ++l) result = result + a[l];
+    for (int l = 1; l < kLanes<P>; ++l) result = result + a[l];
     return result;
   }
-#if defined(__FMA__)
-  EB_INLINE Lane8 mac(Lane8 a, Lane8 b, Lane8 c) const {
-    return (Lane8)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-  }
-#endif
+  struct Part;
+  EB_INLINE Part first(eb::Index n) const;
 #endif
 };
+
+#if !defined(__CUDACC__)
+// The first `live` lanes of each vector.
+struct RawOps::Part : RawOps {
+  eb::Index live;
+  EB_INLINE explicit Part(eb::Index n) : live(n) {}
+  template <int W, class T>
+  EB_INLINE auto load(eb::Lanes<W>, RawPtr<T> p, eb::Index i) const {
+    return eb::lanes::Native<float, W>::load_first(p.address + i, live);
+  }
+  template <class P>
+  EB_INLINE void store(RawPtr<float> p, eb::Index i, P value) const {
+    eb::lanes::Native<float, kLanes<P>>::store_first(p.address + i, value, live);
+  }
+};
+EB_INLINE RawOps::Part RawOps::first(eb::Index n) const { return Part(n); }
+#endif

@@ -32,6 +32,7 @@ PYBIND11_MODULE(_cpu, module) {
   module.doc() = "Instrumented CPU kernels; use them through energybench.kernels.";
   module.attr("count_fields") = eb::bindings::count_fields();
   module.attr("compile_flags") = EB_COMPILE_FLAGS;
+  module.attr("rung_flags") = EB_RUNG_FLAGS;
   module.def("default_threads", &eb_cpu_default_threads, "OMP_NUM_THREADS, else the processors at hand.");
   module.def("release_threads", &eb_cpu_release_threads, py::call_guard<py::gil_scoped_release>(),
              "End the idle workers of the OpenMP pool; 0 when done.");

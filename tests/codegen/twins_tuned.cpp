@@ -1,0 +1,34 @@
+// The inner bodies of the tuned rungs as functions of bare addresses, over the policy that EB_OPS names, for vectors of
+// EB_VECTOR_BYTES; compiled once for each policy and instruction set, and compared. EB_EXTRA is the negative control:
+// one operation more.
+#define EB_ISA twins
+#include "cpu/tuned/isa.h"
+#include "kernels/linear.h"
+#include "raw_ops.h"
+
+using Ops = EB_OPS;
+using Input = Ops::Activation<const float>;
+using Weight = Ops::Weight<const float>;
+using Output = Ops::Activation<float>;
+
+#if EB_EXTRA
+#define EB_ONE_MORE(y, e) y[e] = y[e] * 3.0f;
+#else
+#define EB_ONE_MORE(y, e)
+#endif
+
+extern "C" void gemm_tile(const float* a, const float* b, float* c, eb::Index depth, eb::Index stride, eb::Index rows,
+                          eb::Index columns, bool first) {
+  Ops ops;
+  eb::gemm_tile<eb::twins::GemmShape<float>>(ops, Input(a), Input(b), depth, Output(c), stride, rows, columns, first,
+                                             eb::NoEpilogue{});
+  EB_ONE_MORE(c, 0)
+}
+
+extern "C" void linear_dots(const float* x, const float* w, const float* bias, float* y, eb::LinearShape s,
+                            eb::Index n) {
+  Ops ops;
+  const eb::LinearOperands<Ops, float> a{Input(x), Weight(w), Weight(bias), Output(y)};
+  eb::linear_forward_dots<eb::twins::kLanes<float>>(ops, a, s, n);
+  EB_ONE_MORE(y, 0)
+}
