@@ -9,11 +9,7 @@ export ENERGYBENCH_WERROR ?= 1
 NATIVE := setup.py pyproject.toml constraints.txt $(shell find csrc -type f 2>/dev/null)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-<<<<<<< HEAD
-.PHONY: help quickstart test kill-test check format sanitize mutate study-fit study-coverage study-meters bench-fit bench-meters bench-kernels conformance bench-count clean
-=======
-.PHONY: help quickstart test kill-test check format sanitize mutate study-fit study-meters bench-fit bench-meters bench-kernels native conformance bench-count clean
->>>>>>> 71d00ef (bench-kernels: native kernels beside torch with measured ceilings; machine code of the tuned bodies tested; make native)
+.PHONY: $(shell sed -nE 's/^([a-z-]+):.*\#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
 
