@@ -78,6 +78,9 @@ study-meters: $(VENV)/.dev  ## virtual sensors of known truth: coverage and widt
 bench-fit: $(VENV)/.dev  ## time the fit of 100,000 records and of 1,000 bootstrap replicates
 	$(BIN)/python benchmarks/fit.py
 
+bench-kernels: $(VENV)/.dev  ## native CPU kernels beside torch, with peak and stream: docs/bench-kernels.md
+	$(BIN)/python -m benchmarks.kernels
+
 bench-meters: .venv-peers/.installed  ## cost of one window beside other tools, on a fake tree in a private mount namespace
 	$(BIN)/python benchmarks/meters.py --peers .venv-peers/bin/python
 
