@@ -10,12 +10,15 @@ from pathlib import Path
 import pandas as pd
 
 from energybench.app.pooling import refuse_unlike
+from energybench.errors import RecordError
 from energybench.fitting import FitResult, fit_records
+from energybench.model.features import FeatureTable, timed_table
 from energybench.model.observations import Target
 from energybench.profiles import DeviceProfile
 from energybench.records.environment import Environment
 from energybench.records.frame import load_records, records_files
 from energybench.records.run_directory import RunDirectory, write_json_atomic
+from energybench.records.timed_operator import TIMINGS_NAME, read_timed_operators
 from energybench.records.window_readings import WindowReadings
 
 
@@ -85,7 +88,7 @@ def fit_files(
     frame = load_records(*given)
     environments = read_environments(given)
     refuse_unlike(frame, environments)
-    fit = fit_records(frame, equation=equation, target=target)
+    fit = fit_records(frame, equation=equation, target=target, timings=_timings(given, str(frame["device"].iloc[0])))
     environment = _environment_of(frame, environments)
     device_name = environment.device_name if environment else str(frame["device"].iloc[0])
     profile = DeviceProfile.from_fit(
@@ -98,6 +101,16 @@ def fit_files(
     if out is not None:
         profile.save(out)
     return FitOutcome(fit, profile)
+
+
+def _timings(paths: Sequence[Path], device: str) -> FeatureTable | None:
+    """Operators timed beside the runs; None where there are none. Raises RecordError on those of another device."""
+    files = [path / TIMINGS_NAME for path in paths if (path / TIMINGS_NAME).exists()]
+    timed = [one for file in files for one in read_timed_operators(file)]
+    others = sorted({one.device for one in timed} - {device})
+    if others:
+        raise RecordError(f"timings are of {', '.join(others)} and the records of {device}; time operators on {device}")
+    return timed_table(timed) if timed else None
 
 
 def fit_run(run: RunDirectory, *, equation: str = "physical") -> FitOutcome:

@@ -28,6 +28,7 @@ from energybench.cli import (
     quickstart,
     replay,
     report,
+    time_operators,
     watch,
 )
 from energybench.cli.many_values import spread_values
@@ -50,7 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (doctor, kernels, count, measure, calibrate, replay, fit):
+for module in (doctor, kernels, count, measure, calibrate, time_operators, replay, fit):
     module.register(app)
 profile.register(app)
 for module in (estimate, compare, compare_runs, watch, experiments, report, quickstart):

@@ -27,7 +27,7 @@ from energybench.fitting.validation import Sample, Validation, left_out_classes_
 from energybench.fitting.verdict import VIF_LIMIT, Finding, judge
 from energybench.model.catalogue import equation_for, equation_of_columns
 from energybench.model.equation import Equation
-from energybench.model.features import FloatArray
+from energybench.model.features import FeatureTable, FloatArray
 from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations, Target
 from energybench.records.vocabulary import FAMILIES
@@ -50,6 +50,7 @@ def fit_records(
     level: float = 0.95,
     validation: bool = True,
     time_law: bool = True,
+    timings: FeatureTable | None = None,
     seed: int = 0,
 ) -> FitResult:
     """Fit an equation's coefficients to records.
@@ -71,6 +72,8 @@ def fit_records(
         level: of the intervals.
         validation: score the fit on rows left out, beside the null models.
         time_law: fit the durations too, so that a profile can predict them.
+        timings: operators that were timed without a meter (`timed_table`); the time law is learnt from them, and
+            from the records where there are none.
         seed: of random splits.
 
     Raises:
@@ -142,7 +145,7 @@ def fit_records(
         converged=estimator.converged_,
         misfit=measure_misfit(sample.rows, sample.X, fitted, clusters, names),
         validation=scored,
-        time_law=fit_time_law(rows.table) if time_law else None,
+        time_law=fit_time_law(rows.table if timings is None else timings) if time_law else None,
         null_models={name: model.fit(work.table, work.energy_j) for name, model in NULL_MODELS.items()},
         level=level,
         drifts=drifts,

@@ -17,6 +17,7 @@ from energybench.errors import RecordError
 from energybench.records.input_distribution import zero_share
 from energybench.records.model_counts import ModelCounts
 from energybench.records.op_counts import DTYPE_BYTES, OpCounts
+from energybench.records.timed_operator import TimedOperator
 from energybench.records.vocabulary import COMPONENTS, KERNEL_CLASSES, KernelClass
 from energybench.units import Second, Watt
 
@@ -100,6 +101,13 @@ def feature_row(
         row["operators"] = total.launches
         row["kernel_class"] = kernel_class or "probe"
     return row
+
+
+def timed_table(timed: Iterable[TimedOperator]) -> FeatureTable:
+    """Timed operators as a table, for a time law."""
+    return FeatureTable.from_rows(
+        feature_row(one.counts, time_s=one.time_s, kernel_class=one.kernel_class) for one in timed
+    )
 
 
 @dataclass(frozen=True)

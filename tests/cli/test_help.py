@@ -14,6 +14,7 @@ COMMANDS = [
     "count",
     "measure",
     "calibrate",
+    "time-operators",
     "replay",
     "fit",
     "profile show",
