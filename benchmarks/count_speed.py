@@ -120,7 +120,7 @@ def _met(value: float, goal: float) -> str:
     return "met" if value <= goal else "**missed**"
 
 
-def page(found: dict[str, dict[str, float]], repeats: int) -> str:
+def page(found: dict[str, dict[str, float]], repeats: int, load: float) -> str:
     """The page's text."""
     g, m, r = found["gpt2"], found["llama"], found["gru"]
     rows = [
@@ -149,7 +149,7 @@ def page(found: dict[str, dict[str, float]], repeats: int) -> str:
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
         f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs, "
-        f"{torch.get_num_threads()} torch threads, other work on the machine.",
+        f"{torch.get_num_threads()} torch threads, load average {load:.1f} before the first part.",
         "",
     ]
     return "\n".join(lines)
@@ -168,6 +168,7 @@ def main() -> None:
         print(json.dumps(PARTS[given.part](given.repeats)))
         return
     found = {}
+    load = os.getloadavg()[0]
     for part in PARTS:
         print(f"{part} …", file=sys.stderr, flush=True)
         command = [sys.executable, "-m", "benchmarks.count_speed", "--part", part, "--repeats", str(given.repeats)]
@@ -176,7 +177,7 @@ def main() -> None:
             raise SystemExit(f"{part} failed: {done.stderr.strip().splitlines()[-1:]}")
         found[part] = json.loads(done.stdout.splitlines()[-1])
         print(found[part], file=sys.stderr)
-    given.output.write_text(page(found, given.repeats), encoding="utf-8")
+    given.output.write_text(page(found, given.repeats, load), encoding="utf-8")
 
 
 if __name__ == "__main__":
