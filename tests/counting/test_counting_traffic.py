@@ -227,6 +227,7 @@ def test_bracket(names, backward):
     for counts in others:
         assert counts.minimal_bytes == eager.minimal_bytes
         assert counts.minimal_bytes <= counts.total.bytes <= eager.total.bytes == counts.eager_bytes
+        assert eager.total.bytes <= (counts.issued_bytes or 0) == eager.issued_bytes
         assert (counts.total.flops, counts.total.macs) == (eager.total.flops, eager.total.macs)
         assert counts.total.launches <= eager.total.launches
 
@@ -234,3 +235,24 @@ def test_bracket(names, backward):
 def test_every_policy_counts():
     for name in POLICIES:
         assert count_model(nn.Linear(3, 4), meta(2, 3), policy=name, strict=True).policy == name
+
+
+def test_issued_traffic_fetches_both_operands_of_every_mac():
+    counts = count_model(nn.Linear(8, 3, bias=False), meta(50, 8), strict=True)
+    assert counts.issued_bytes == 4 * (2 * 50 * 8 * 3 + 50 * 3)
+
+
+def test_calls_of_a_module():
+    class Thrice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+            self.alias = self.layer
+
+        def forward(self, x):
+            return self.layer(self.alias(self.layer(x)))
+
+    counts = count_model(Thrice(), meta(2, 4), strict=True)
+    assert counts.module_calls == {"": 1, "layer": 3}
+    assert counts.calls_by(lambda r: r.operator) == {"aten.addmm": 3}
+    assert ModelCounts.from_dict(counts.to_dict()) == counts

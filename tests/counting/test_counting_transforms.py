@@ -69,9 +69,13 @@ def test_direct_solvers(batch, n, columns):
     assert count_model(torch.linalg.det, a, strict=True).total.macs == batch * macs
     triangular = count_model(lambda x, y: torch.linalg.solve_triangular(x, y, upper=True), a, b, strict=True).total
     assert (triangular.macs, triangular.divs) == (batch * columns * substitute(n), batch * columns * n)
-    cholesky = count_model(torch.linalg.cholesky, a, strict=True).total
-    assert cholesky.macs == batch * sum(j for i in range(n) for j in range(i + 1))
-    assert (cholesky.specials, cholesky.divs) == (batch * n, batch * substitute(n))
+
+
+@pytest.mark.parametrize("n", [1, 5, 13])
+def test_cholesky(n):
+    counts = count_model(torch.linalg.cholesky, meta(2, n, n), strict=True).total
+    assert counts.macs == 2 * sum(j for i in range(n) for j in range(i + 1))  # element (i, j) sums j products
+    assert (counts.specials, counts.divs) == (2 * n, 2 * substitute(n))
 
 
 @pytest.mark.parametrize("mode", ["sum", "mean", "max"])
