@@ -74,6 +74,15 @@ def _meter_finding(info: MeterInfo) -> Finding:
     return Finding(f"meter {info.name}", state, info.observed, info.remedy)
 
 
+def _meter_findings(found: Sequence[MeterInfo]) -> list[Finding]:
+    """A line for each meter, and one for all those that most machines lack and this one does."""
+    findings = [_meter_finding(info) for info in found if not info.optional]
+    absent = ", ".join(info.name for info in found if info.optional)
+    if absent:
+        findings.append(Finding("other meters", "missing", f"none of {absent} here", "energybench doctor --json: why"))
+    return findings
+
+
 def _native_cpu() -> Finding:
     from energybench import kernels
 
@@ -117,5 +126,5 @@ def _load() -> Finding:
 def examine(meters: Sequence[MeterInfo] | None = None) -> Diagnosis:
     """Look at everything a calibration needs. `meters` stands in for discovery in tests."""
     found = tuple(discover_meters() if meters is None else meters)
-    findings = (*map(_meter_finding, found), _native_cpu(), _native_cuda(), _torch(), _load())
+    findings = (*_meter_findings(found), _native_cpu(), _native_cuda(), _torch(), _load())
     return Diagnosis(findings, found)

@@ -373,6 +373,9 @@ def _keep_alive(meter: EnergyMeter) -> _KeepAlive | None:
     if keeper is not None and keeper.meter is meter:
         return keeper
     period_s = keep_alive_period_s(meter.domains)
+    if period_s is None:
+        # A meter that corrects wraps itself, when it is read, says how often that must be.
+        period_s = getattr(meter, "keep_alive_s", None)
     if period_s is None or isinstance(meter.clock, VirtualClock) or meter.kind == "replayed":
         return None
     with _open_meters_lock:

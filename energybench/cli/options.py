@@ -14,7 +14,10 @@ from energybench.units import Second
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Device = Annotated[str, typer.Option(help="cpu, or cuda:N.")]
 Meter = Annotated[
-    str, typer.Option(help="auto, rapl, nvml, pyrapl, modelled, simulated:FILE.toml or replay:RUN.", show_default=True)
+    str,
+    typer.Option(
+        help="auto, or one that `energybench doctor` lists; simulated:FILE.toml, replay:RUN.", show_default=True
+    ),
 ]
 TdpW = Annotated[float | None, typer.Option("--tdp-w", help="Datasheet power for --meter modelled, in watts.")]
 Inputs = Annotated[

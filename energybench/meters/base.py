@@ -37,6 +37,7 @@ class MeterInfo:
 
     `observed`  what was found ("2 zones: package-0, dram", "no /sys/class/powercap")
     `remedy`    the command or step that makes it work; empty when it already does
+    `optional`  hardware or a service that most machines lack, and this one does: worth a word, not a line
     """
 
     name: str
@@ -45,3 +46,4 @@ class MeterInfo:
     observed: str
     remedy: str = ""
     domains: tuple[Domain, ...] = field(default=())
+    optional: bool = False

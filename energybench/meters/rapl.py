@@ -1,11 +1,11 @@
-"""`open_rapl`: RAPL through the better of the kernel's two interfaces: perf_event first, else powercap."""
+"""`open_rapl`: RAPL through the best of its interfaces: perf_event first, else powercap, else the registers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from energybench.errors import MeterPermissionError, MeterUnavailable
-from energybench.meters import rapl_perf, rapl_powercap
+from energybench.meters import rapl_msr, rapl_perf, rapl_powercap
 from energybench.meters.base import EnergyMeter
 from energybench.meters.window import is_in_total
 
@@ -14,10 +14,11 @@ def open_rapl(root: Path | str = "/sys") -> EnergyMeter:
     """perf_event (64 bits, no wraps) where it works and covers what powercap covers; powercap otherwise.
 
     The two list different domains on some kernels (AMD before 5.17): where powercap shows one of the total's domains
-    that perf_event lacks and may be read, powercap it is. The meter's `name` says which one was taken.
+    that perf_event lacks and may be read, powercap it is. Registers, which leave DRAM out, are for kernels that have
+    neither. The meter's `name` says which one was taken.
 
     Raises:
-        MeterUnavailable, MeterPermissionError: neither works; the message names both remedies.
+        MeterUnavailable, MeterPermissionError: none works; the message names both remedies.
     """
     try:
         perf: EnergyMeter = rapl_perf.RaplPerfMeter(root)
@@ -25,7 +26,11 @@ def open_rapl(root: Path | str = "/sys") -> EnergyMeter:
         try:
             return rapl_powercap.RaplMeter(root)
         except MeterUnavailable as powercap_error:
-            raise _neither(perf_error, powercap_error) from None
+            try:
+                return rapl_msr.RaplMsrMeter(Path(root).parent)
+            except MeterUnavailable:
+                # The nearest remedies are those of the two that show everything.
+                raise _neither(perf_error, powercap_error) from None
     try:
         zones, _ = rapl_powercap.scan_zones(root)
     except MeterUnavailable:

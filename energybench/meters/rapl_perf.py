@@ -18,6 +18,7 @@ from typing import Final
 from energybench.errors import MeterPermissionError, MeterUnavailable
 from energybench.meters.base import MeterInfo
 from energybench.meters.clock import Clock, MonotonicClock
+from energybench.meters.cpu_topology import package_suffixes
 from energybench.meters.perf_event import FIRST_DYNAMIC_TYPE, Pmu, open_counter, read_pmu
 from energybench.meters.rapl_powercap import GAIN_REL, MAX_POWER_W, NOMINAL_UPDATE_PERIOD_S, REMEDY_ABSENT
 from energybench.meters.sysfs import is_real_sysfs
@@ -156,7 +157,7 @@ def _find_pmu(root: Path) -> Pmu:
 
 def _plan(pmu: Pmu, root: Path) -> list[tuple[Domain, int, int, int, int]]:
     """Domain, config, CPU and the worth of a count, for every event on every package."""
-    packages = _package_suffixes(pmu, root)
+    packages = package_suffixes(pmu.cpus, root)
     plan: list[tuple[Domain, int, int, int, int]] = []
     psys_seen = 0
     for event in pmu.events:
@@ -185,24 +186,6 @@ def _plan(pmu: Pmu, root: Path) -> list[tuple[Domain, int, int, int, int]]:
             )
             plan.append((domain, event.config, cpu, worth_nj.numerator, worth_nj.denominator))
     return plan
-
-
-def _package_suffixes(pmu: Pmu, root: Path) -> list[str]:
-    """``0`` per package, ``0-die-1`` where a package has several dies in the PMU's mask, as powercap names them."""
-    places: list[tuple[int, int]] = []
-    for cpu in pmu.cpus:
-        topology = root / "devices" / "system" / "cpu" / f"cpu{cpu}" / "topology"
-        try:
-            package = int((topology / "physical_package_id").read_text(encoding="ascii"))
-            die_file = topology / "die_id"
-            die = int(die_file.read_text(encoding="ascii")) if die_file.exists() else 0
-        except (OSError, ValueError):
-            raise MeterUnavailable(
-                f"{topology} does not say which package CPU {cpu} belongs to; use --meter rapl:powercap"
-            ) from None
-        places.append((package, die))
-    packages = [package for package, _ in places]
-    return [f"{p}-die-{d}" if packages.count(p) > 1 else str(p) for p, d in places]
 
 
 def _open(pmu: Pmu, config: int, cpu: int) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
+import json
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -260,3 +264,154 @@ class FakeNvml:
 @pytest.fixture
 def fake_nvml() -> Callable[..., Any]:
     return FakeNvml
+
+
+INTEL_CPUINFO = (
+    "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 143\nmodel name\t: Xeon\n\nprocessor\t: 1\n"
+)
+
+
+class MsrTree:
+    """A root with /proc/cpuinfo, CPU topology and register files."""
+
+    def __init__(self, root: Path, cpuinfo: str = INTEL_CPUINFO, packages: tuple[int, ...] = (0, 0, 1, 1)) -> None:
+        self.root = root
+        (root / "proc").mkdir(parents=True)
+        (root / "proc" / "cpuinfo").write_text(cpuinfo)
+        for cpu, package in enumerate(packages):
+            topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
+            topology.mkdir(parents=True)
+            (topology / "physical_package_id").write_text(f"{package}\n")
+            (root / f"dev/cpu/{cpu}").mkdir(parents=True)
+            (root / f"dev/cpu/{cpu}/msr").write_bytes(b"")
+
+    def set(self, cpu: int, register: int, value: int, size: int = 8) -> None:
+        with (self.root / f"dev/cpu/{cpu}/msr").open("r+b") as file:
+            file.seek(register)
+            file.write(value.to_bytes(size, "little"))
+
+
+@pytest.fixture
+def msr_tree() -> type[MsrTree]:
+    return MsrTree
+
+
+RESOLUTION_UJ = 15.259
+
+
+class AmdSmiException(Exception):
+    def __init__(self, code: int) -> None:
+        super().__init__(f"Error code:\n\t{code}")
+        self.code = code
+
+    def get_error_code(self) -> int:
+        return self.code
+
+
+class FakeAmdSmi:
+    """Boards as dictionaries; energy runs with the clock that the meter sleeps on."""
+
+    AmdSmiException = AmdSmiException
+
+    def __init__(self, *boards: dict[str, Any]) -> None:
+        self.boards = [
+            {"uuid": f"GPU-FAKE-{i}", "bdf": f"0000:{i + 1:02x}:00.0", "power_w": 200, "counted_w": 200.0, **board}
+            for i, board in enumerate(boards or ({},))
+        ]
+        self.fail: dict[str, int] = {}
+        self.time_s = 100.0
+        self.open = 0
+
+    def _check(self, name: str) -> None:
+        if name in self.fail:
+            raise AmdSmiException(self.fail[name])
+
+    def amdsmi_init(self) -> None:
+        self._check("amdsmi_init")
+        self.open += 1
+
+    def amdsmi_shut_down(self) -> None:
+        self.open -= 1
+
+    def amdsmi_get_processor_handles(self) -> list[dict[str, Any]]:
+        return self.boards
+
+    def amdsmi_get_gpu_device_uuid(self, handle: dict[str, Any]) -> str:
+        return str(handle["uuid"])
+
+    def amdsmi_get_gpu_device_bdf(self, handle: dict[str, Any]) -> str:
+        return str(handle["bdf"])
+
+    def amdsmi_get_energy_count(self, handle: dict[str, Any]) -> dict[str, Any]:
+        self._check("amdsmi_get_energy_count")
+        counts = int(handle["counted_w"] * self.time_s * 1e6 / RESOLUTION_UJ)
+        return {handle.get("key", "energy_accumulator"): counts, "counter_resolution": RESOLUTION_UJ, "timestamp": 1}
+
+    def amdsmi_get_power_info(self, handle: dict[str, Any]) -> dict[str, Any]:
+        return {"current_socket_power": handle["power_w"], "average_socket_power": "N/A"}
+
+
+@pytest.fixture
+def fake_amdsmi() -> type[FakeAmdSmi]:
+    return FakeAmdSmi
+
+
+class ZeusDaemon:
+    """What /discover and /cpu/get_cumulative_energy answer, as documented."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.discover: Any = {
+            "gpus": [],
+            "cpus": [{"id": 0, "dram_available": True}, {"id": 1, "dram_available": False}],
+            "enabled_api_groups": ["cpu-read"],
+            "auth_required": False,
+        }
+        self.energy: Any = {
+            "0": {"cpu_energy_uj": 5_000_000, "dram_energy_uj": 1_000_000},
+            "1": {"cpu_energy_uj": 7_000_000, "dram_energy_uj": None},
+        }
+        self.status = 200
+        self.asked: list[tuple[str, str | None]] = []
+        daemon = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                daemon.asked.append((self.path, self.headers.get("Authorization")))
+                answer = daemon.discover if self.path == "/discover" else daemon.energy
+                body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                self.send_response(daemon.status if self.path != "/discover" else 200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def address_string(self) -> str:
+                return "socket"
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        class Server(socketserver.ThreadingUnixStreamServer):
+            daemon_threads = True
+
+        self.server = Server(path, Handler)
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def zeus_daemon() -> Iterator[Callable[[str], ZeusDaemon]]:
+    started: list[ZeusDaemon] = []
+
+    def start(path: str) -> ZeusDaemon:
+        started.append(ZeusDaemon(path))
+        return started[-1]
+
+    yield start
+    for daemon in started:
+        daemon.stop()

@@ -2,18 +2,25 @@ import pytest
 
 from energybench.errors import EnergybenchError, MeterUnavailable, UsageError
 from energybench.meters import (
+    amdsmi,
     discover_meters,
     discovery,
+    hwmon,
+    jetson,
     modelled,
     nvml,
     open_meter,
     pyrapl,
     rapl,
+    rapl_msr,
     rapl_perf,
     rapl_powercap,
+    zeusd,
 )
 from energybench.meters.base import MeterInfo
 from energybench.meters.modelled import ModelledMeter
+
+MODULES = (rapl_perf, rapl_powercap, rapl_msr, nvml, amdsmi, pyrapl, zeusd, hwmon, jetson, modelled)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +36,10 @@ from energybench.meters.modelled import ModelledMeter
         ("rapl", {"device": "cuda:0"}, "--meter nvml"),
         ("pyrapl", {"device": "cuda"}, "--meter nvml"),
         ("nvml", {}, "--device cuda:0"),
+        ("amdsmi", {}, "--device cuda:0"),
+        ("zeusd", {"device": "cuda:0"}, "--meter nvml"),
+        ("hwmon:chip/label", {"device": "cuda:0"}, "--meter nvml"),
+        ("jetson:1", {}, "unknown"),
         ("auto", {"device": "tpu"}, "cpu, cuda or cuda:N"),
         ("auto", {"device": "cuda:x"}, "cpu, cuda or cuda:N"),
         ("rapl", {"tdp_w": 100.0}, "--meter modelled"),
@@ -49,6 +60,7 @@ def no_rapl(*_args, **_kw):
 def test_auto_fails_with_the_remedy_and_never_models(monkeypatch):
     monkeypatch.setattr(rapl_powercap, "RaplMeter", no_rapl)
     monkeypatch.setattr(rapl_perf, "RaplPerfMeter", no_rapl)
+    monkeypatch.setattr(rapl_msr, "RaplMsrMeter", no_rapl)
     monkeypatch.setattr(modelled, "cpu_model_name", lambda: "AMD EPYC 9654 96-Core Processor")
     with pytest.raises(MeterUnavailable, match="modprobe"):
         open_meter("auto")
@@ -77,7 +89,9 @@ def test_specs_open_their_meters(scenario_file, monkeypatch):
 
 def test_discovery_shows_every_meter_and_a_remedy_for_each_that_fails(monkeypatch, powercap_tree):
     infos = discover_meters()
-    assert {i.name.partition(":")[0] for i in infos} == {"rapl", "nvml", "pyrapl", "modelled"}
+    assert {i.name.partition(":")[0] for i in infos} == {
+        *("rapl", "nvml", "amdsmi", "pyrapl", "zeusd", "hwmon", "jetson", "modelled")
+    }
     for info in infos:
         assert info.observed
         assert info.available or info.remedy
@@ -85,15 +99,17 @@ def test_discovery_shows_every_meter_and_a_remedy_for_each_that_fails(monkeypatc
 
 
 def test_discovery_survives_meters_that_fail(monkeypatch):
-    for module in (rapl_perf, rapl_powercap, nvml, pyrapl, modelled):
+    for module in MODULES:
         monkeypatch.setattr(module, "discover", no_rapl)
     infos = discover_meters()
-    assert [i.available for i in infos] == [False] * 5
+    assert [i.available for i in infos] == [False] * len(MODULES)
     assert {i.remedy for i in infos} == {"run `sudo modprobe intel_rapl_msr`"}
     assert {i.observed for i in infos} == {"no powercap here"}
     error = discovery.no_measuring_meter()
     assert isinstance(error, EnergybenchError)
     assert "rapl:perf: run `sudo modprobe intel_rapl_msr`" in str(error)
+    assert "jetson" not in str(error)  # what most machines lack is no remedy
+    assert {i.name for i in infos if i.optional} == {"rapl:msr", "amdsmi", "zeusd", "hwmon", "jetson"}
 
 
 def test_one_measuring_meter_is_enough(monkeypatch):

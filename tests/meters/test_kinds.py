@@ -8,16 +8,20 @@ import pytest
 
 from energybench.app.measure import measure
 from energybench.errors import MeterUnavailable
-from energybench.meters import nvml, rapl_powercap
+from energybench.meters import amdsmi, nvml, rapl_msr, rapl_powercap
+from energybench.meters.hwmon import HwmonMeter
+from energybench.meters.jetson import JetsonMeter
 from energybench.meters.modelled import ModelledMeter
 from energybench.meters.nvml import NvmlMeter
 from energybench.meters.pyrapl import PyRaplMeter
+from energybench.meters.rapl_msr import RaplMsrMeter
 from energybench.meters.rapl_powercap import RaplMeter
 from energybench.meters.replay import ReplayMeter
 from energybench.meters.scenario import Scenario
 from energybench.meters.simulated import SimulatedMeter
 from energybench.meters.virtual_device import VirtualDevice
 from energybench.meters.window import Window
+from energybench.meters.zeusd import ZeusdMeter
 from energybench.records.reading import Domain, Reading
 from energybench.records.window_readings import WindowReadings
 
@@ -70,7 +74,61 @@ def by_datasheet(**_: Any) -> Any:
     return ModelledMeter(tdp_w=100.0)
 
 
+def sensors_root(tree: Any, **_: Any) -> Any:
+    chip = tree.root / "class" / "hwmon" / "hwmon0"
+    chip.mkdir(parents=True)
+    (chip / "energy1_input").write_text("1")
+    return HwmonMeter(root=tree.root)
+
+
+def jetson_root(tree: Any, **_: Any) -> Any:
+    rails = tree.root / "bus/i2c/drivers/ina3221x/7-0040/iio:device0"
+    rails.mkdir(parents=True)
+    (rails / "rail_name_0").write_text("VDD_IN")
+    (rails / "in_power0_input").write_text("3000")
+    return JetsonMeter(tree.root)
+
+
+def registers_root(tree: Any, msr_tree: Any, **_: Any) -> Any:
+    return RaplMsrMeter(registers(msr_tree, tree.root).root)
+
+
+def registers_mounted_over_the_machine(tree: Any, msr_tree: Any, monkeypatch: Any, **_: Any) -> Any:
+    """The root is the machine's, the register files are no msr device."""
+    fake = registers(msr_tree, tree.root).root
+    monkeypatch.setattr(rapl_msr, "_registers", lambda _root: (0x606, {"package": 0x611}))
+    monkeypatch.setattr(rapl_msr, "_one_cpu_per_die", lambda _root: [0])
+    monkeypatch.setattr(rapl_msr, "package_suffixes", lambda _cpus, _sysfs: ["0"])
+    real_open = os.open
+    monkeypatch.setattr(rapl_msr, "_open", lambda _path: real_open(fake / "dev/cpu/0/msr", os.O_RDONLY))
+    return RaplMsrMeter("/")
+
+
+def registers(msr_tree: Any, root: Any) -> Any:
+    tree = msr_tree(root / "registers", packages=(0,))
+    tree.set(0, 0x606, 0x0E00)
+    tree.set(0, 0x611, 7)
+    tree.set(0, 0x639, 7)
+    return tree
+
+
+def amd_library(fake_amdsmi: Any, monkeypatch: Any, **_: Any) -> Any:
+    monkeypatch.setattr(amdsmi.AmdSmiMeter, "_refuse_implausible", lambda _self: None)
+    return amdsmi.AmdSmiMeter(0, library=fake_amdsmi())
+
+
+def daemon_of_zeus(tree: Any, zeus_daemon: Any, **_: Any) -> Any:
+    """A server of this very user, who may be root: its name gives it away."""
+    return ZeusdMeter(zeus_daemon(str(tree.root / "zeusd.sock")).path)
+
+
 WAYS = [
+    sensors_root,
+    jetson_root,
+    registers_root,
+    registers_mounted_over_the_machine,
+    amd_library,
+    daemon_of_zeus,
     rapl_root,
     rapl_root_disguised,
     rapl_linked_root,
@@ -84,8 +142,18 @@ WAYS = [
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_no_dry_run_measures(way, powercap_tree, fake_nvml, scenario_dict, monkeypatch):
-    meter = way(tree=powercap_tree, fake_nvml=fake_nvml, scenario_dict=scenario_dict, monkeypatch=monkeypatch)
+def test_no_dry_run_measures(
+    way, powercap_tree, fake_nvml, scenario_dict, monkeypatch, msr_tree, fake_amdsmi, zeus_daemon
+):
+    meter = way(
+        tree=powercap_tree,
+        fake_nvml=fake_nvml,
+        scenario_dict=scenario_dict,
+        monkeypatch=monkeypatch,
+        msr_tree=msr_tree,
+        fake_amdsmi=fake_amdsmi,
+        zeus_daemon=zeus_daemon,
+    )
     expected = {"replayed": "replayed", "by_datasheet": "modelled"}.get(way.__name__, "simulated")
     assert meter.kind == expected
     with measure("dry", meter=meter) as m:
