@@ -73,7 +73,7 @@ CASES = (
     ),
     Case("20 ms, steps of 1 J", {"update_period_s": 0.02, "averaging_window_s": 0.02, "resolution_j": 1.0}),
     Case("100 ms, windows of 2 to 5 periods", window_s=(0.2, 0.5)),
-    Case("100 ms, gain 0.95, drift 1 %/min", {"gain": 0.95, "drift_rel_per_min": 0.01}, with_gain=True),
+    Case("100 ms, gain 0.95, drift 0.05 %/min", {"gain": 0.95, "drift_rel_per_min": 0.0005}, with_gain=True),
     Case("100 ms, edges aligned", aligned=True),
     Case("100 ms, 25 ms seen, edges aligned", {"averaging_window_s": 0.025}, aligned=True),
 )

@@ -115,6 +115,13 @@ def _torch() -> Finding:
     return Finding("torch", "ok", f"{torch.__version__}, {cuda}, {torch.get_num_threads()} threads")
 
 
+def _hardware_counters() -> Finding:
+    from energybench.meters.hardware_counters import describe
+
+    available, observed, remedy = describe()
+    return Finding("hardware counters", "ok" if available else "missing", observed, remedy)
+
+
 def _load() -> Finding:
     cores = os.cpu_count() or 1
     load = os.getloadavg()[0]
@@ -126,5 +133,5 @@ def _load() -> Finding:
 def examine(meters: Sequence[MeterInfo] | None = None) -> Diagnosis:
     """Look at everything a calibration needs. `meters` stands in for discovery in tests."""
     found = tuple(discover_meters() if meters is None else meters)
-    findings = (*_meter_findings(found), _native_cpu(), _native_cuda(), _torch(), _load())
+    findings = (*_meter_findings(found), _native_cpu(), _native_cuda(), _torch(), _hardware_counters(), _load())
     return Diagnosis(findings, found)

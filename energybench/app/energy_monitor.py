@@ -148,7 +148,7 @@ class EnergyMonitor:
 
     def start(self) -> EnergyMonitor:
         """Begin to measure."""
-        meters, notes = meters_for(self._meter, self._device, self._tdp_w)
+        meters, _, _, _, notes = meters_for(self._meter, self._device, self._tdp_w)
         self.notes = (*self.notes, *notes)
         self._running = RunningEnergy(meters, self._every_s, self._reported)
         self._running.start()

@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 
+from energybench.app.devices_in_use import expand_device, gpus_in_use, visible_gpus
 from energybench.errors import EnergybenchError, MeterUnavailable, UsageError
 from energybench.meters.base import EnergyMeter
 from energybench.meters.characterise import nominal_averaging_s, nominal_update_period_s
@@ -62,6 +63,8 @@ class Measurement:
     label: str
     kind: Kind
     meters: tuple[str, ...]
+    #: UUID of the device behind each meter, empty for one that is known by its domains.
+    device_ids: tuple[str, ...] = ()
     _notes: tuple[str, ...] = ()
     _windows: tuple[Window, ...] = field(default=(), repr=False)
     _edges: _Edges | None = field(default=None, repr=False)
@@ -152,13 +155,8 @@ class Measurement:
         }
 
 
-class _Edges(NamedTuple):
-    """The readings of a closed window, by meter."""
-
-    meters: tuple[EnergyMeter, ...]
-    begin: Sequence[Reading]
-    end: Sequence[Reading]
-    between: Sequence[Sequence[Reading]]
+#: The meters of a closed window, their first and last readings, and those taken on the way.
+_Edges: TypeAlias = tuple[tuple[EnergyMeter, ...], Sequence[Reading], Sequence[Reading], Sequence[Sequence[Reading]]]
 
 
 class measure:  # noqa: N801 - used like a function, as the design names it
@@ -170,9 +168,10 @@ class measure:  # noqa: N801 - used like a function, as the design names it
 
     Args:
         label: What is measured; goes into the `Measurement`.
-        meter: A name as `open_meter` takes it, or an open meter. ``auto`` takes the CPU's counters and, where torch
-            has started CUDA in this process, the current GPU's; one that is missing is named in `notes`.
-        device: ``cpu`` or ``cuda:N`` to measure that alone; None leaves the choice to `meter`.
+        meter: A name as `open_meter` takes it, or open meters, whose energies are summed. ``auto`` takes the CPU's
+            counters and those of every GPU on which torch holds memory in this process; one that is missing is named
+            in `notes`. Over the ranks of a distributed job: `energybench.app.ranks.sum_over_ranks`.
+        device: ``cpu``, ``cuda:N``, ``cuda:0,1`` or ``cuda:all`` to measure those alone; None leaves it to `meter`.
         tdp_w: Datasheet power for the modelled meter.
 
     Raises:
@@ -183,21 +182,23 @@ class measure:  # noqa: N801 - used like a function, as the design names it
     def __init__(
         self,
         label: str = "",
-        meter: str | EnergyMeter = "auto",
+        meter: str | EnergyMeter | list[EnergyMeter] | tuple[EnergyMeter, ...] = "auto",
         *,
         device: str | None = None,
         tdp_w: Watt | None = None,
     ) -> None:
         self._label = label
         self._spec = meter
+        # Meters that are given are looked at once, not in every window.
+        self._chosen = None if isinstance(meter, str) else meters_for(meter)
         self._device = device
         self._tdp_w = tdp_w
         self._open: list[_OpenWindow] = []
 
     def __enter__(self) -> Measurement:
-        meters, notes = meters_for(self._spec, self._device, self._tdp_w)
-        measurement = Measurement(self._label, meters[0].kind, tuple([m.name for m in meters]), notes)
-        self._open.append(_OpenWindow(measurement, meters))
+        chosen = self._chosen or meters_for(self._spec, self._device, self._tdp_w)
+        measurement = Measurement(self._label, chosen.kind, chosen.names, chosen.device_ids, chosen.notes)
+        self._open.append(_OpenWindow(measurement, chosen.meters))
         return measurement
 
     def __exit__(
@@ -256,13 +257,14 @@ def measure_command(
     """
     if not argv:
         raise UsageError("no command was given; write it after --, as `energybench measure -- python train.py`")
-    meters, notes = meters_for(meter, device, tdp_w)
+    chosen = meters_for(meter, device, tdp_w, command=True)
+    meters, notes = chosen.meters, chosen.notes
     if any(m.kind == "replayed" for m in meters):
         raise UsageError("a recording cannot measure a program; use --meter auto")
     virtual = [m.clock for m in meters if isinstance(m.clock, VirtualClock)]
     if virtual:
         notes = (*notes, "the virtual device idled while the program ran; this is no energy of the program")
-    measurement = Measurement(label or argv[0], meters[0].kind, tuple(m.name for m in meters), notes)
+    measurement = Measurement(label or argv[0], chosen.kind, chosen.names, chosen.device_ids, notes)
     open_window = _OpenWindow(measurement, meters)
     begun_ns = time.monotonic_ns()
     try:
@@ -280,37 +282,47 @@ def measure_command(
 
 
 class _OpenWindow:
-    """A window between its begin and its end. Made, it has read every meter once, last of all."""
+    """A window between its begin and its end. Made, it has read every meter once, last of all.
+
+    Loops and not comprehensions, tuples and not classes: begin and end cost as much as reading the counters twice, and
+    half as much again.
+    """
 
     __slots__ = ("_begin", "_keepers", "_measurement", "_meters")
 
     def __init__(self, measurement: Measurement, meters: tuple[EnergyMeter, ...]) -> None:
         self._measurement = measurement
         self._meters = meters
-        self._keepers = [_keep_alive(meter) for meter in meters]
-        for keeper in self._keepers:
+        self._keepers: list[_KeepAlive | None] = []
+        for meter in meters:
+            keeper = _keep_alive(meter)
             if keeper is not None:
-                keeper.enter()
+                keeper.windows.add(self)
+            self._keepers.append(keeper)
+        self._begin: list[Reading] = []
         try:
             fence()
-            self._begin = [meter.read() for meter in meters]
+            for meter in meters:
+                self._begin.append(meter.read())
         except BaseException:
             self.abandon()
             raise
 
     def close(self) -> None:
         """Read every meter again and give the measurement its windows."""
+        end: list[Reading] = []
+        between: list[Sequence[Reading]] = []
         try:
             fence()
-            end = [meter.read() for meter in self._meters]
-        except BaseException:
-            self.abandon()
-            raise
+            for meter in self._meters:
+                end.append(meter.read())
+        finally:
+            for keeper in self._keepers:
+                between.append(() if keeper is None else keeper.leave(self))
         begin = self._begin
-        between = [() if k is None else k.leave(begin[i], end[i]) for i, k in enumerate(self._keepers)]
-        self._measurement._edges = _Edges(self._meters, begin, end, between)
-        for i, meter in enumerate(self._meters):
-            if begin[i].energy_nj == end[i].energy_nj:
+        self._measurement._edges = (self._meters, begin, end, between)
+        for before, after, meter in zip(begin, end, self._meters, strict=True):
+            if before.energy_nj == after.energy_nj:
                 _check_present(meter)
         if end[0].time_ns - begin[0].time_ns >= _EVALUATE_AT_CLOSE_NS:
             self._measurement._closed()
@@ -319,50 +331,42 @@ class _OpenWindow:
         """Give up the window."""
         for keeper in self._keepers:
             if keeper is not None:
-                keeper.leave()
+                keeper.leave(self)
 
 
 class _KeepAlive:
     """Reads a meter whose counter wraps, now and then, while any window is open on it.
 
-    One sleeping thread per meter, started once; it wakes every `period_s` (minutes on real counters).
+    One sleeping thread per meter, started once; it wakes every `period_s` (minutes on real counters). Windows enter and
+    leave `windows` without a lock: readings that were taken outside of a window are told by their times.
     """
 
     def __init__(self, meter: EnergyMeter, period_s: Second) -> None:
         self.meter = meter
+        self.windows: set[_OpenWindow] = set()
         self._period_s = period_s
-        self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._open_windows = 0
         self._readings: list[Reading] = []
         threading.Thread(target=self._run, name="energybench-keep-alive", daemon=True).start()
 
-    def enter(self) -> None:
-        with self._lock:
-            self._open_windows += 1
-
-    def leave(self, begin: Reading | None = None, end: Reading | None = None) -> tuple[Reading, ...]:
-        """The readings taken between the two."""
-        with self._lock:
-            self._open_windows -= 1
-            kept: tuple[Reading, ...] = ()
-            if self._readings and begin is not None and end is not None:
-                kept = tuple(r for r in self._readings if begin.time_ns < r.time_ns < end.time_ns)
-            if self._open_windows == 0:
-                self._readings.clear()
-            return kept
+    def leave(self, window: _OpenWindow) -> Sequence[Reading]:
+        """Every reading taken since some window was opened."""
+        self.windows.discard(window)
+        return tuple(self._readings) if self._readings else ()
 
     def stop(self) -> None:
         self._stop.set()
 
     def _run(self) -> None:
         while not self._stop.wait(self._period_s):
-            with self._lock:
-                if self._open_windows:
-                    try:
-                        self._readings.append(self.meter.read())
-                    except EnergybenchError:
-                        return  # the window's own last reading will fail the same way, and say so
+            if not self.windows:
+                # Only this thread adds and takes away. A window that opens just now has no use for what was before it.
+                self._readings.clear()
+                continue
+            try:
+                self._readings.append(self.meter.read())
+            except EnergybenchError:
+                return  # the window's own last reading will fail the same way, and say so
 
 
 _keepers: dict[int, _KeepAlive] = {}
@@ -396,7 +400,9 @@ def _evaluate(edges: _Edges) -> tuple[tuple[Window, ...], tuple[str, ...]]:
     """The windows, and what is to be said about them."""
     windows: list[Window] = []
     notes: list[str] = []
-    for meter, begin, end, between in zip(*edges, strict=True):
+    for meter, begin, end, kept in zip(*edges, strict=True):
+        # The keeper may have read before this window was opened, for another one.
+        between = [r for r in kept if begin.time_ns < r.time_ns < end.time_ns]
         window = Window.from_readings(
             begin,
             end,
@@ -415,38 +421,58 @@ def _evaluate(edges: _Edges) -> tuple[tuple[Window, ...], tuple[str, ...]]:
     return tuple(windows), tuple(notes)
 
 
+class ChosenMeters(NamedTuple):
+    """The meters of a window, and what every window of them shares."""
+
+    meters: tuple[EnergyMeter, ...]
+    kind: Kind
+    names: tuple[str, ...]
+    device_ids: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
 def meters_for(
-    spec: str | EnergyMeter, device: str | None, tdp_w: Watt | None
-) -> tuple[tuple[EnergyMeter, ...], tuple[str, ...]]:
-    """The meters to read, all of one kind, and what is to be said about them."""
-    if not isinstance(spec, str):
-        return (spec,), _announcement(spec)
-    if spec != "auto" or device is not None:
-        if spec == "nvml" and device is None:
-            device = f"cuda:{_current_gpu() or 0}"
-        meter = _cached_meter(spec, device or "cpu", tdp_w)
-        return (meter,), _announcement(meter)
-    gpu = _current_gpu()
-    wanted = ["cpu"] if gpu is None else ["cpu", f"cuda:{gpu}"]
-    found: list[EnergyMeter] = []
+    spec: str | EnergyMeter | list[EnergyMeter] | tuple[EnergyMeter, ...],
+    device: str | None = None,
+    tdp_w: Watt | None = None,
+    *,
+    command: bool = False,
+) -> ChosenMeters:
+    """The meters to read, each device once and all of one kind, and what is to be said about them.
+
+    A program may use any GPU that it sees, so a `command` is measured on all of them; this process on those it uses.
+    """
     errors: list[MeterUnavailable] = []
-    for one in wanted:
-        try:
-            found.append(_cached_meter("auto", one, tdp_w))
-        except MeterUnavailable as error:
-            errors.append(error)
-    if not found:
-        raise errors[0]
-    # A sum of a measured and another energy would be neither.
-    kinds = {meter.kind for meter in found}
-    if len(kinds) > 1:
+    if not isinstance(spec, str):
+        found: list[EnergyMeter] = list(spec) if isinstance(spec, list | tuple) else [spec]
+    elif spec != "auto" or device is not None:
+        devices = expand_device(device or "cpu")
+        if device is None and spec in ("nvml", "amdsmi"):
+            gpus = visible_gpus() if command else gpus_in_use()
+            devices = tuple(f"cuda:{i}" for i in gpus or (0,))
+        found = [_cached_meter(spec, one, tdp_w) for one in devices]
+    else:
+        found = []
+        for one in ("cpu", *(f"cuda:{i}" for i in (visible_gpus() if command else gpus_in_use()))):
+            try:
+                found.append(_cached_meter("auto", one, tdp_w))
+            except MeterUnavailable as error:
+                errors.append(error)
+        if not found:
+            raise errors[0]
+    distinct = {getattr(meter, "uuid", "") or meter.name: meter for meter in found}
+    meters = tuple(distinct.values())
+    kinds = {meter.kind for meter in meters}
+    if len(kinds) != 1:
+        # A sum of a measured and another energy would be neither.
         raise UsageError(f"the meters here are of different kinds ({', '.join(sorted(kinds))}); name one with meter=")
-    return tuple(found), tuple(f"not covered: {error}" for error in errors)
-
-
-def _announcement(meter: EnergyMeter) -> tuple[str, ...]:
-    text = getattr(meter, "announcement", None)
-    return () if text is None else (str(text),)
+    return ChosenMeters(
+        meters,
+        meters[0].kind,
+        tuple(meter.name for meter in meters),
+        tuple(getattr(meter, "uuid", "") for meter in meters),
+        (*(str(m.announcement) for m in meters if hasattr(m, "announcement")), *(f"not covered: {e}" for e in errors)),
+    )
 
 
 def _cached_meter(spec: str, device: str, tdp_w: Watt | None) -> EnergyMeter:
@@ -466,11 +492,6 @@ def close_meters() -> None:
             _keepers.popitem()[1].stop()
         while _open_meters:
             _open_meters.popitem()[1].close()
-
-
-def _current_gpu() -> int | None:
-    cuda = getattr(sys.modules.get("torch"), "cuda", None)
-    return int(cuda.current_device()) if cuda is not None and cuda.is_initialized() else None
 
 
 @contextmanager

@@ -17,7 +17,10 @@ def measure(
     target: Annotated[str | None, typer.Argument(help="package.module:factory or a .pt2 program.")] = None,
     inputs: Inputs = None,
     device: Annotated[
-        str | None, typer.Option(help="cpu or cuda:N; default: the CPU for a TARGET, every meter for a command.")
+        str | None,
+        typer.Option(
+            help="cpu or cuda:N; with a command cuda:0,1 or cuda:all. Default: CPU for a TARGET, all for a command."
+        ),
     ] = None,
     meter: Meter = "auto",
     tdp_w: TdpW = None,

@@ -253,6 +253,18 @@ def resolve_handle(
     return handles[int(entry)]
 
 
+def visible_gpu_count(library: Any | None = None, *, environ: Mapping[str, str] = os.environ) -> int:
+    """How many GPUs CUDA would number here. Raises MeterUnavailable where there is no NVML."""
+    nvml = library if library is not None else load_library()
+    _call(nvml, "nvmlInit", "its start")
+    try:
+        count = int(_call(nvml, "nvmlDeviceGetCount", "the number of GPUs"))
+    finally:
+        _try(nvml, "nvmlShutdown")
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    return count if visible is None else min(count, len(_entries(visible)))
+
+
 def discover(library: Any | None = None) -> list[MeterInfo]:
     """One line per GPU for `energybench doctor`. Raises where there is no NVML at all."""
     nvml = library if library is not None else load_library()

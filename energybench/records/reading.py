@@ -83,7 +83,7 @@ class MeterCharacteristics:
     counter_integral_ratio: float | None = None
     #: Time from 10 to 90 % of a step of power as the meter shows it; None where no load was run, or it made no step.
     rise_time_s: Second | None = None
-    #: Relative standard deviation of one update in idle, one standard error of itself above the estimate.
+    #: Relative standard deviation of one update in idle, with a margin for having seen few of them.
     update_noise_rel: float | None = None
     #: Share of each update period that the sensor looks at; None where no load was run, or the period is too short.
     seen_share: float | None = None

@@ -47,7 +47,7 @@ def test_the_oracle_is_one():
 
 
 def test_uncalibrated_gain_is_held_by_the_class_alone():
-    case = CASES["100 ms, gain 0.95, drift 1 %/min"]
+    case = CASES["100 ms, gain 0.95, drift 0.05 %/min"]
     assert study.run_case(case, "any", windows=60, seed=1).coverage >= study.COVERAGE_GOAL
 
 

@@ -25,7 +25,7 @@ def smi(monkeypatch, fake_amdsmi):
 
         class Clock(MonotonicClock):
             def now_ns(self) -> int:
-                return round((fake.time_s - start_s) * 1e9)
+                return int((fake.time_s - start_s) * 1e9 + 0.5)
 
             def sleep(self, duration_s: float) -> None:
                 fake.time_s += duration_s

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 
 from energybench.app import measure as measure_module
@@ -39,13 +42,22 @@ def test_packages_and_dram_of_the_daemon(daemon, monkeypatch):
 def test_a_long_window_asks_the_daemon_on_the_way(daemon, monkeypatch):
     """It corrects a wrap only when it is asked."""
     periods: list[float] = []
-    monkeypatch.setattr(
-        measure_module, "_KeepAlive", lambda _meter, period_s: periods.append(period_s) or pytest.skip("unreachable")
-    )
+    real = measure_module._KeepAlive
+
+    def keeper(meter, period_s):
+        periods.append(period_s)
+        return real(meter, 0.01)
+
+    monkeypatch.setattr(measure_module, "_KeepAlive", keeper)
     meter = ZeusdMeter(daemon.path)
-    with pytest.raises(BaseException, match="unreachable"), measure("long", meter=meter):
-        pass
+    asked = len(daemon.asked)
+    deadline_s = time.monotonic() + 30
+    with measure("long", meter=meter):
+        while len(daemon.asked) < asked + 4 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+    assert len(daemon.asked) >= asked + 5
     assert periods == [zeusd.KEEP_ALIVE_S]
+    close_meters()
     meter.close()
 
 
@@ -61,7 +73,8 @@ def test_what_the_daemon_does_not_serve(daemon, tmp_path):
     with pytest.raises(MeterUnavailable, match="answers 500"):
         ZeusdMeter(daemon.path)
     daemon.status = 200
-    for energy in ({}, {"0": {}}, {"0": {"cpu_energy_uj": None, "dram_energy_uj": 1}}, b"no json"):
+    answers: list[Any] = [{}, {"0": {}}, {"0": {"cpu_energy_uj": None, "dram_energy_uj": 1}}, b"no json"]
+    for energy in answers:
         daemon.energy = energy
         with pytest.raises(MeterUnavailable, match="not that of zeusd"):
             ZeusdMeter(daemon.path)

@@ -1,0 +1,260 @@
+"""`HardwareCounters`: what the CPU itself counts of a piece of work: instructions, FLOPs, loads, DRAM bytes.
+
+Optional, and never while energy is measured: programming counters costs time and power. Where they exist they check
+our counts and give traffic of the basis `hardware`; a virtual machine is refused, since what it shows of its host's
+counters, if anything, is not known.
+
+The calling thread and the threads that it starts meanwhile are counted in user mode; a pool of threads that was there
+before is not, so run native kernels with one thread. A count that the kernel had to
+share out in time (more events than registers) is an extrapolation and is refused (pgcolumnar pull request 869 shows
+2 % scaled up to everything). Traffic to memory is counted by the memory controllers of a socket, whoever caused it:
+run alone.
+
+Events: Intel SDM vol. 3B and perfmon (FP_ARITH_INST_RETIRED 0xC7, MEM_INST_RETIRED 0xD0); AMD PPR of family 19h
+(fp_ret_sse_avx_ops 0x03, ls_dispatch 0x29); kernel tools/perf/pmu-events. An FMA counts twice in both makers' events,
+so what they count are FLOPs: 2·MACs + others.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from energybench.errors import MeterPermissionError, MeterUnavailable, UsageError
+from energybench.meters.perf_event import control_counter, open_counter, open_task_counter, read_pmu
+from energybench.meters.sysfs import is_real_sysfs
+from energybench.records.op_counts import OpCounts
+from energybench.records.vocabulary import Kind
+
+#: PERF_TYPE_RAW of linux/perf_event.h, the type of the CPU's own PMU on x86.
+_RAW: Final = 4
+#: Value, time enabled, time running: PERF_FORMAT_TOTAL_TIME_ENABLED | _RUNNING.
+_VALUE: Final = struct.Struct("=QQQ")
+#: The memory controllers count bursts of a cache line; their scale files say what one is in this unit.
+_UNIT_BYTES: Final[Mapping[str, int]] = MappingProxyType({"MiB": 1 << 20})
+
+_REMEDY_PERMISSION: Final = "run `sudo sysctl kernel.perf_event_paranoid=1` (until reboot)"
+_REMEDY_ABSENT: Final = "measure without hardware counters: our counts need none"
+
+
+@dataclass(frozen=True, slots=True)
+class CoreEvent:
+    """One event of the core: what it counts here, its code (event | umask << 8), and how much one count adds."""
+
+    quantity: str
+    config: int
+    weight: int = 1
+
+
+def _intel_flops() -> tuple[CoreEvent, ...]:
+    """FP_ARITH_INST_RETIRED: one umask bit per width and precision, in lanes per instruction."""
+    lanes = {"fp64_flops": {0x01: 1, 0x04: 2, 0x10: 4, 0x40: 8}, "fp32_flops": {0x02: 1, 0x08: 4, 0x20: 8, 0x80: 16}}
+    return tuple(
+        CoreEvent(quantity, 0xC7 | umask << 8, weight)
+        for quantity, widths in lanes.items()
+        for umask, weight in widths.items()
+    )
+
+
+#: Vendor of /proc/cpuinfo → its events. 0xC0 counts retired instructions on both.
+CORE_EVENTS: Final[Mapping[str, tuple[CoreEvent, ...]]] = MappingProxyType(
+    {
+        "GenuineIntel": (
+            CoreEvent("instructions", 0xC0),
+            *_intel_flops(),
+            CoreEvent("loads", 0xD0 | 0x81 << 8),
+            CoreEvent("stores", 0xD0 | 0x82 << 8),
+        ),
+        "AuthenticAMD": (
+            CoreEvent("instructions", 0xC0),
+            CoreEvent("flops", 0x03 | 0x0F << 8),
+            CoreEvent("loads", 0x29 | 0x01 << 8),
+            CoreEvent("stores", 0x29 | 0x02 << 8),
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareCounts:
+    """What was counted; a quantity that this CPU does not expose is not in `counted`.
+
+    Keys of `counted`: ``instructions fp32_flops fp64_flops flops loads stores dram_read_bytes dram_write_bytes``.
+    """
+
+    kind: Kind
+    counted: Mapping[str, int] = field(default_factory=dict)
+
+    def to_op_counts(self) -> OpCounts:
+        """DRAM traffic as counts of the basis `hardware`. Raises MeterUnavailable where it was not counted."""
+        if "dram_read_bytes" not in self.counted or "dram_write_bytes" not in self.counted:
+            raise MeterUnavailable(f"this CPU shows no counter of its memory traffic; {_REMEDY_ABSENT}")
+        return OpCounts.single(
+            "float32",
+            traffic_basis="hardware",
+            load_bytes=self.counted["dram_read_bytes"],
+            store_bytes=self.counted["dram_write_bytes"],
+        )
+
+    def flops_ratio(self, flops: int) -> float | None:
+        """FLOPs by hardware over FLOPs by count; None where neither is there. 1 is agreement."""
+        parts = [self.counted[key] for key in ("flops", "fp32_flops", "fp64_flops") if key in self.counted]
+        return sum(parts) / flops if parts and flops else None
+
+
+class HardwareCounters:
+    """The counters of this CPU.
+
+    Args:
+        root: Where ``proc`` and ``sys`` are; anything but ``/`` makes the counts `simulated`.
+
+    Raises:
+        MeterUnavailable: a virtual machine, another maker's CPU, or no PMU.
+        MeterPermissionError: perf_event_open refuses this user.
+    """
+
+    def __init__(self, root: Path | str = "/") -> None:
+        root = Path(root)
+        facts = _cpu_facts(root)
+        vendor = facts.get("vendor_id", "unknown")
+        if "hypervisor" in facts.get("flags", "").split():
+            raise MeterUnavailable(f"this is a virtual machine, whose hardware counters mean nothing; {_REMEDY_ABSENT}")
+        if vendor not in CORE_EVENTS:
+            raise MeterUnavailable(f"no events are known for a CPU of {vendor}; {_REMEDY_ABSENT}")
+        devices = root / "sys" / "bus" / "event_source" / "devices"
+        try:
+            pmu_type = int((devices / "cpu" / "type").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            # Hybrid parts (cpu_core, cpu_atom) would need to know on which core a thread ran.
+            raise MeterUnavailable(f"no PMU {devices / 'cpu'} on this machine; {_REMEDY_ABSENT}") from None
+        real = os.path.realpath(root) == "/" and is_real_sysfs(devices / "cpu" / "type") and pmu_type == _RAW
+        self.kind: Kind = "measured" if real else "simulated"
+        self._type = pmu_type
+        self._events = CORE_EVENTS[vendor]
+        self._uncore = _memory_controllers(devices)
+
+    def count(self, work: Callable[[], object]) -> HardwareCounts:
+        """Run `work` once per group of events that fits into the registers; it must do the same every time.
+
+        Raises:
+            MeterUnavailable: no event could be counted, or only by sharing a register in time.
+            MeterPermissionError: perf_event_open refuses this user.
+        """
+        counted: dict[str, int] = {}
+        for quantity in dict.fromkeys(event.quantity for event in self._events):
+            value = self._count_quantity([e for e in self._events if e.quantity == quantity], work)
+            if value is not None:
+                counted[quantity] = value
+        counted |= self._count_memory(work)
+        if not counted:
+            raise MeterUnavailable(f"this CPU exposes none of the events that are known for it; {_REMEDY_ABSENT}")
+        return HardwareCounts(self.kind, MappingProxyType(counted))
+
+    def _count_quantity(self, events: list[CoreEvent], work: Callable[[], object]) -> int | None:
+        """The weighted sum of a quantity's events, four registers at a time; None where one is not exposed."""
+        total = 0
+        for first in range(0, len(events), 4):
+            opened: list[tuple[int, int]] = []
+            try:
+                for event in events[first : first + 4]:
+                    try:
+                        opened.append((_translated(open_task_counter, self._type, event.config), event.weight))
+                    except FileNotFoundError:
+                        return None
+                for descriptor, _ in opened:
+                    control_counter(descriptor, enable=True)
+                work()
+                for descriptor, _ in opened:
+                    control_counter(descriptor, enable=False)
+                for descriptor, weight in opened:
+                    value, enabled_ns, running_ns = _VALUE.unpack(os.read(descriptor, _VALUE.size))
+                    if running_ns < enabled_ns:
+                        raise MeterUnavailable(
+                            f"a hardware counter ran for {running_ns / max(1, enabled_ns):.0%} of the time only, since "
+                            "another program uses the registers; stop other perf sessions, and the NMI watchdog: `sudo "
+                            "sysctl kernel.nmi_watchdog=0`"
+                        )
+                    total += weight * value
+            finally:
+                for descriptor, _ in opened:
+                    os.close(descriptor)
+        return total
+
+    def _count_memory(self, work: Callable[[], object]) -> dict[str, int]:
+        if not self._uncore:
+            return {}
+        opened: list[tuple[str, int, Fraction]] = []
+        try:
+            for quantity, pmu_type, config, cpu, worth in self._uncore:
+                opened.append((quantity, _translated(open_counter, pmu_type, config, cpu), worth))
+            before = [int.from_bytes(os.read(file, 8), "little") for _, file, _ in opened]
+            work()
+            after = [int.from_bytes(os.read(file, 8), "little") for _, file, _ in opened]
+        except FileNotFoundError:
+            return {}
+        finally:
+            for _, file, _ in opened:
+                os.close(file)
+        total: dict[str, Fraction] = {}
+        for (quantity, _, worth), b, a in zip(opened, before, after, strict=True):
+            total[quantity] = total.get(quantity, Fraction(0)) + (a - b) * worth
+        return {quantity: round(value) for quantity, value in total.items()}
+
+
+def describe(root: Path | str = "/") -> tuple[bool, str, str]:
+    """For ``doctor``: whether there are hardware counters, what was found, and what would enable them."""
+    try:
+        counters = HardwareCounters(root)
+        found = counters.count(lambda: None)
+    except (MeterUnavailable, UsageError) as error:
+        observed, _, remedy = str(error).partition("; ")
+        return False, observed, remedy
+    return True, f"{', '.join(found.counted)} ({found.kind})", ""
+
+
+def _cpu_facts(root: Path) -> dict[str, str]:
+    """The first CPU's lines of /proc/cpuinfo."""
+    facts: dict[str, str] = {}
+    try:
+        lines = (root / "proc" / "cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return facts
+    for line in lines:
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    return facts
+
+
+def _memory_controllers(devices: Path) -> list[tuple[str, int, int, int, Fraction]]:
+    """Quantity, type, config, CPU and bytes per count, for every memory controller whose events sysfs describes."""
+    found: list[tuple[str, int, int, int, Fraction]] = []
+    quantities = {"cas_count_read": "dram_read_bytes", "cas_count_write": "dram_write_bytes"}
+    for directory in sorted(devices.glob("uncore_imc*")):
+        try:
+            pmu = read_pmu(directory)
+        except (OSError, ValueError):
+            continue
+        for event in pmu.events:
+            if event.name in quantities and event.unit in _UNIT_BYTES:
+                worth = event.scale * _UNIT_BYTES[event.unit]
+                found += [(quantities[event.name], pmu.type, event.config, cpu, worth) for cpu in pmu.cpus]
+    return found
+
+
+def _translated(call: Callable[..., int], *args: int) -> int:
+    """Open a counter. FileNotFoundError where the CPU has no such event; our errors otherwise."""
+    try:
+        return call(*args)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise MeterPermissionError(f"perf_event_open refuses this user; {_REMEDY_PERMISSION}") from None
+        if error.errno in (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV):
+            raise FileNotFoundError from None
+        raise MeterUnavailable(f"perf_event_open fails ({error.strerror}); {_REMEDY_ABSENT}") from None

@@ -1,0 +1,172 @@
+"""Hardware counters: a made-up /proc and /sys whose PMU is the kernel's software one, so that the real call counts."""
+
+from __future__ import annotations
+
+import os
+import threading
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from energybench.errors import MeterPermissionError, MeterUnavailable
+from energybench.meters import hardware_counters
+from energybench.meters.hardware_counters import CORE_EVENTS, CoreEvent, HardwareCounters, HardwareCounts, describe
+from energybench.meters.perf_event import open_task_counter
+
+#: PERF_TYPE_SOFTWARE, and two of its events: faults that were served without a disk, and the thread's clock.
+SOFTWARE, MINOR_FAULTS, TASK_CLOCK = 1, 5, 1
+#: An event that the software PMU does not have.
+ABSENT = 0x7FFF
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A root whose CPU is of a maker with the given events."""
+    try:
+        os.close(open_task_counter(SOFTWARE, TASK_CLOCK))
+    except OSError:
+        pytest.skip("perf_event_open is not allowed here")
+
+    def make(*events: CoreEvent, vendor: str = "GenuineIntel", flags: str = "fpu avx2") -> Path:
+        (tmp_path / "proc").mkdir(exist_ok=True)
+        (tmp_path / "proc" / "cpuinfo").write_text(f"vendor_id\t: {vendor}\nflags\t\t: {flags}\n")
+        cpu = tmp_path / "sys/bus/event_source/devices/cpu"
+        cpu.mkdir(parents=True, exist_ok=True)
+        (cpu / "type").write_text(f"{SOFTWARE}\n")
+        monkeypatch.setattr(hardware_counters, "CORE_EVENTS", MappingProxyType({"GenuineIntel": events}))
+        return tmp_path
+
+    return make
+
+
+def touch(pages: int) -> None:
+    """Fault that many pages in."""
+    block = bytearray(0)
+    block += bytes(pages * 4096)
+    del block
+
+
+def test_counts_the_work_and_nothing_else(machine):
+    """Page faults stand in for an event: more of them for more work, in this thread and in one that it starts."""
+    counters = HardwareCounters(machine(CoreEvent("loads", MINOR_FAULTS), CoreEvent("stores", MINOR_FAULTS, weight=3)))
+    nothing = counters.count(lambda: None).counted
+    work = counters.count(lambda: touch(20_000)).counted
+
+    def in_a_thread() -> None:
+        thread = threading.Thread(target=touch, args=(20_000,))
+        thread.start()
+        thread.join()
+
+    assert work["loads"] > nothing["loads"] + 1000
+    assert counters.count(in_a_thread).counted["loads"] > nothing["loads"] + 1000
+    assert work["stores"] == pytest.approx(3 * work["loads"], rel=0.2)
+    assert counters.kind == "simulated"
+
+
+def test_a_quantity_with_an_event_that_is_not_exposed_is_left_out_and_never_zero(machine):
+    counters = HardwareCounters(
+        machine(CoreEvent("instructions", TASK_CLOCK), CoreEvent("flops", TASK_CLOCK), CoreEvent("flops", ABSENT))
+    )
+    assert set(counters.count(lambda: None).counted) == {"instructions"}
+    none = HardwareCounters(machine(CoreEvent("flops", ABSENT)))
+    with pytest.raises(MeterUnavailable, match="exposes none"):
+        none.count(lambda: None)
+
+
+def test_a_count_shared_out_in_time_is_refused(machine, monkeypatch):
+    counters = HardwareCounters(machine(CoreEvent("instructions", TASK_CLOCK)))
+    real = os.read
+    shared = b"".join(value.to_bytes(8, "little") for value in (10**6, 100, 2))
+    monkeypatch.setattr(os, "read", lambda file, size: shared if size == 24 else real(file, size))
+    with pytest.raises(MeterUnavailable, match="2% of the time"):
+        counters.count(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"flags": "fpu hypervisor avx2"}, "virtual machine"),
+        ({"vendor": "ARM"}, "CPU of ARM"),
+    ],
+)
+def test_machines_whose_counters_mean_nothing_are_refused(machine, options, what):
+    root = machine(CoreEvent("instructions", TASK_CLOCK), **options)
+    with pytest.raises(MeterUnavailable, match=what):
+        HardwareCounters(root)
+    assert describe(root)[0] is False
+    assert describe(root)[2] == "measure without hardware counters: our counts need none"
+
+
+def test_absence_and_permission(machine, monkeypatch):
+    root = machine(CoreEvent("instructions", TASK_CLOCK))
+    counters = HardwareCounters(root)
+
+    def refuse(*_: int) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(hardware_counters, "open_task_counter", refuse)
+    with pytest.raises(MeterPermissionError, match="perf_event_paranoid=1"):
+        counters.count(lambda: None)
+    (root / "sys/bus/event_source/devices/cpu/type").unlink()
+    with pytest.raises(MeterUnavailable, match="no PMU"):
+        HardwareCounters(root)
+
+
+def test_memory_controllers_are_counted_in_the_unit_that_sysfs_states(machine, monkeypatch):
+    root = machine(CoreEvent("instructions", TASK_CLOCK))
+    controller = root / "sys/bus/event_source/devices/uncore_imc_0"
+    (controller / "events").mkdir(parents=True)
+    (controller / "format").mkdir()
+    (controller / "type").write_text(f"{SOFTWARE}\n")
+    (controller / "cpumask").write_text("0\n")
+    (controller / "format" / "event").write_text("config:0-7\n")
+    for name, code in (("cas_count_read", 4), ("cas_count_write", 12)):
+        (controller / "events" / name).write_text(f"event={code:#x}\n")
+        (controller / "events" / f"{name}.scale").write_text("6.103515625e-5\n")
+        (controller / "events" / f"{name}.unit").write_text("MiB\n")
+    files = {}
+
+    def controller_counter(pmu_type: int, config: int, cpu: int) -> int:
+        assert (pmu_type, cpu) == (SOFTWARE, 0)
+        read_end, write_end = os.pipe()
+        # 1000 lines before the work; 1500 after for reads, 1100 for writes.
+        os.write(write_end, (1000).to_bytes(8, "little") + (1500 if config == 4 else 1100).to_bytes(8, "little"))
+        os.close(write_end)
+        files[config] = read_end
+        return read_end
+
+    monkeypatch.setattr(hardware_counters, "open_counter", controller_counter)
+    counts = HardwareCounters(root).count(lambda: None)
+    assert counts.counted["dram_read_bytes"] == 500 * 64
+    assert counts.counted["dram_write_bytes"] == 100 * 64
+    traffic = counts.to_op_counts()
+    assert (traffic.traffic_basis, traffic.bytes) == ("hardware", 600 * 64)
+    assert Fraction("6.103515625e-5") * (1 << 20) == 64
+
+
+def test_what_was_not_counted_has_no_basis_and_no_ratio():
+    counts = HardwareCounts("simulated", {"fp32_flops": 400, "fp64_flops": 100})
+    with pytest.raises(MeterUnavailable, match="memory traffic"):
+        counts.to_op_counts()
+    assert counts.flops_ratio(1000) == pytest.approx(0.5)
+    assert HardwareCounts("simulated", {"loads": 1}).flops_ratio(10) is None
+
+
+def test_intel_counts_lanes_and_both_makers_count_an_fma_twice():
+    """The table is the makers': single precision is the odd bits of the mask, doubling in width."""
+    weights: dict[str, dict[int, int]] = {}
+    for event in CORE_EVENTS["GenuineIntel"]:
+        weights.setdefault(event.quantity, {})[event.config] = event.weight
+    assert weights["fp32_flops"] == {0x02C7: 1, 0x08C7: 4, 0x20C7: 8, 0x80C7: 16}
+    assert weights["fp64_flops"] == {0x01C7: 1, 0x04C7: 2, 0x10C7: 4, 0x40C7: 8}
+    assert {e.quantity: e.config for e in CORE_EVENTS["AuthenticAMD"]}["flops"] == 0x0F03
+
+
+def test_this_machine_says_what_it_has() -> None:
+    available, observed, remedy = describe()
+    found: Any = (available, observed, remedy)
+    assert observed
+    assert available or remedy, found
