@@ -28,6 +28,7 @@ from types import MappingProxyType
 from typing import Final
 
 from energybench.errors import MeterPermissionError, MeterUnavailable, UsageError
+from energybench.meters.cpu_info import cpu_info
 from energybench.meters.perf_event import control_counter, open_counter, open_task_counter, read_pmu
 from energybench.meters.sysfs import is_real_sysfs
 from energybench.records.op_counts import OpCounts
@@ -122,7 +123,7 @@ class HardwareCounters:
 
     def __init__(self, root: Path | str = "/") -> None:
         root = Path(root)
-        facts = _cpu_facts(root)
+        facts = cpu_info(root)
         vendor = facts.get("vendor_id", "unknown")
         if "hypervisor" in facts.get("flags", "").split():
             raise MeterUnavailable(f"this is a virtual machine, whose hardware counters mean nothing; {_REMEDY_ABSENT}")
@@ -217,19 +218,6 @@ def describe(root: Path | str = "/") -> tuple[bool, str, str]:
         observed, _, remedy = str(error).partition("; ")
         return False, observed, remedy
     return True, f"{', '.join(found.counted)} ({found.kind})", ""
-
-
-def _cpu_facts(root: Path) -> dict[str, str]:
-    """The first CPU's lines of /proc/cpuinfo."""
-    facts: dict[str, str] = {}
-    try:
-        lines = (root / "proc" / "cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return facts
-    for line in lines:
-        key, _, value = line.partition(":")
-        facts.setdefault(key.strip(), value.strip())
-    return facts
 
 
 def _memory_controllers(devices: Path) -> list[tuple[str, int, int, int, Fraction]]:

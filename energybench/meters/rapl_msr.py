@@ -21,6 +21,7 @@ from typing import Final
 from energybench.errors import MeterPermissionError, MeterUnavailable
 from energybench.meters.base import MeterInfo
 from energybench.meters.clock import Clock, MonotonicClock
+from energybench.meters.cpu_info import cpu_info
 from energybench.meters.cpu_topology import package_and_die, package_suffixes
 from energybench.meters.rapl_powercap import GAIN_REL, MAX_POWER_W, NOMINAL_UPDATE_PERIOD_S
 from energybench.records.reading import Domain, Reading
@@ -138,14 +139,7 @@ def discover(root: Path | str = "/") -> list[MeterInfo]:
 
 def _registers(root: Path) -> tuple[int, Mapping[str, int]]:
     """Unit register and energy registers of this CPU. Raises MeterUnavailable."""
-    try:
-        lines = (root / "proc" / "cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    facts: dict[str, str] = {}
-    for line in lines:
-        key, _, value = line.partition(":")
-        facts.setdefault(key.strip(), value.strip())
+    facts = cpu_info(root)
     vendor = facts.get("vendor_id", "unknown")
     if vendor not in _REGISTERS:
         raise MeterUnavailable(

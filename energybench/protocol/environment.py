@@ -30,6 +30,7 @@ def capture_environment(
     gpu: Mapping[str, Any] | None = None,
     extra: Mapping[str, Fact] | None = None,
     sys_root: Path = Path("/sys"),
+    proc_root: Path = Path("/"),
 ) -> Environment:
     """The environment of a run.
 
@@ -41,6 +42,7 @@ def capture_environment(
         gpu: What NVML says of the GPU, as `energybench.meters.nvml` reads it.
         extra: Facts of the run itself.
         sys_root: Where the kernel's ``/sys`` lies; a test may move it.
+        proc_root: Where its ``proc`` lies.
     """
     facts: dict[str, Fact] = {
         "kernel": platform.release(),
@@ -54,9 +56,14 @@ def capture_environment(
         **{f"gpu_{name}": value for name, value in (gpu or {}).items() if isinstance(value, str | int | float)},
         **(extra or {}),
     }
+    from energybench.meters.cpu_info import cpu_info
     from energybench.meters.modelled import cpu_model_name
 
     facts["cpu_name"] = cpu_model_name()
+    cpu = cpu_info(proc_root)
+    facts["cpu_microcode"] = cpu.get("microcode")
+    # With SGX on, the CPU blurs what RAPL shows, and a single value may be far off: it stands beside the records.
+    facts["cpu_sgx"] = "sgx" in cpu["flags"].split() if "flags" in cpu else None
     uuid = (gpu or {}).get("uuid")
     return Environment(
         device=device,

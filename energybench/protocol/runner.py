@@ -47,6 +47,11 @@ EXTRA_ROUNDS: Final = 2
 #: A run is refused when more than this share of its windows is invalid, judged from this many windows on.
 MAX_INVALID_SHARE: Final = 0.5
 JUDGED_FROM: Final = 12
+#: What to do about the commonest cause of invalid windows.
+_REMEDY_BUSY: Final = "free the machine of other work, let it cool, and --resume"
+_REMEDY: Final = {
+    "counter and power disagree": "see `energybench doctor --meter`, update the driver, or measure with another --meter"
+}
 #: Longest warm-up. A modelled meter shows no heat, so there the device only wakes up.
 MAX_WARM_UP_S: Final[Second] = 30.0
 MODELLED_WARM_UP_S: Final[Second] = 0.5
@@ -205,6 +210,7 @@ class _Runner:
         self.records, self.readings, self.manifest = records, readings, manifest
         self.done, self.environment_sha256 = done, environment_sha256
         self.limits, self.progress = limits, progress
+        self.counter_integral_ratio = characteristics.counter_integral_ratio
         self._begin_ns = begin_ns
         # A counter that its maker calls continuous has no ticks to align to (a modelled meter reads a clock).
         continuous = nominal_update_period_s(meter) == 0
@@ -332,7 +338,7 @@ class _Runner:
         cause, count = causes.most_common(1)[0]
         raise ThrottledError(
             f"{len(invalid)} of {len(self.done)} windows are invalid, {count} of them for {cause}; "
-            "free the machine of other work, let it cool, and --resume"
+            f"{_REMEDY.get(cause, _REMEDY_BUSY)}"
         )
 
     def _measure(self, row: Row, prepared: Prepared) -> RunRecord:
@@ -383,7 +389,15 @@ class _Runner:
         )
         self._call_s[workload.name] = values.time_s
         window = Window.from_window_readings(recorded, kind=meter.kind)
-        reason = invalid_reason(window, before, after, self.limits, is_work=not workload.is_idle, earlier=earlier)
+        reason = invalid_reason(
+            window,
+            before,
+            after,
+            self.limits,
+            is_work=not workload.is_idle,
+            earlier=earlier,
+            counter_integral_ratio=self.counter_integral_ratio,
+        )
         clocks = [s.clock_mhz for s in (before, after) if s.clock_mhz is not None]
         return RunRecord(
             run_id=self.manifest.run_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from energybench.meters.power_check import AGREEMENT_REL
 from energybench.meters.window import Window
 from energybench.protocol.device_state import DeviceState, foreign_cores
 from energybench.records.vocabulary import Kind
@@ -46,11 +47,14 @@ def invalid_reason(
     *,
     is_work: bool,
     earlier: DeviceState | None = None,
+    counter_integral_ratio: float | None = None,
 ) -> str | None:
     """Why a window must not be used, with the numbers; None where it may.
 
     `before` and `after` are the states at its edges, `earlier` the one at the start of its row: a slowdown or a
     neighbour there has spoiled the idle window beside it, or the pre-run that the sensor still remembers.
+    `counter_integral_ratio` is what characterising the meter found: a counter that disagrees with the power that the
+    same device reports is no ground for coefficients, whichever of the two is wrong.
     """
     reasons = []
     states = (before, after) if earlier is None else (earlier, before, after)
@@ -72,6 +76,11 @@ def invalid_reason(
         spanned = "" if periods is None else f" over {periods:.1f} update periods"
         stuck = is_work and (periods is None or periods >= STUCK_PERIODS)
         reasons.append(f"{'meter stuck' if stuck else 'no energy counted'}: 0 J in {window.time_s:.3g} s{spanned}")
+    if counter_integral_ratio is not None and abs(counter_integral_ratio - 1) > AGREEMENT_REL:
+        reasons.append(
+            f"counter and power disagree: {counter_integral_ratio:.3f} of the integrated power, "
+            f"{1 - AGREEMENT_REL:.2f}…{1 + AGREEMENT_REL:.2f} allowed"
+        )
     if window.uncertainty_j is None:
         reasons.append(f"no uncertainty: update period unknown or no update in {window.time_s:.3g} s")
     return "; ".join(reasons) or None

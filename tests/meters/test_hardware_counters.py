@@ -37,7 +37,7 @@ def machine(tmp_path, monkeypatch):
         cpu.mkdir(parents=True, exist_ok=True)
         (cpu / "type").write_text(f"{SOFTWARE}\n")
         monkeypatch.setattr(hardware_counters, "CORE_EVENTS", MappingProxyType({"GenuineIntel": events}))
-        return tmp_path
+        return Path(tmp_path)
 
     return make
 

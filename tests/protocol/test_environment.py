@@ -47,6 +47,22 @@ def test_governor_and_turbo_from_the_kernels_files(tmp_path: Path):
     assert (nothing["cpu_governor"], nothing["cpu_turbo"]) == (None, None)
 
 
+def test_sgx_and_microcode_stand_beside_the_records(tmp_path: Path):
+    """SGX blurs RAPL, and which microcode does so matters."""
+    (tmp_path / "proc").mkdir()
+    cpuinfo = tmp_path / "proc" / "cpuinfo"
+
+    def facts():
+        return capture_environment(device="cpu", device_name="x", meter="rapl", proc_root=tmp_path).facts
+
+    cpuinfo.write_text("vendor_id\t: GenuineIntel\nmicrocode\t: 0xf0\nflags\t\t: fpu sgx sgx_lc\n")
+    assert (facts()["cpu_sgx"], facts()["cpu_microcode"]) == (True, "0xf0")
+    cpuinfo.write_text("flags\t\t: fpu sgx_lc\n")
+    assert (facts()["cpu_sgx"], facts()["cpu_microcode"]) == (False, None)
+    cpuinfo.unlink()
+    assert facts()["cpu_sgx"] is None
+
+
 def test_commit_of_a_checkout(tmp_path: Path):
     package = tmp_path / "package"
     package.mkdir()

@@ -21,7 +21,7 @@ MEASURED = ValidityLimits.for_kind("measured", device="cpu", cores=8)
 
 
 def reason(before: DeviceState, after: DeviceState, limits: ValidityLimits = MEASURED, **kw) -> str | None:
-    return invalid_reason(kw.pop("window", window()), before, after, limits, is_work=kw.pop("is_work", True))
+    return invalid_reason(kw.pop("window", window()), before, after, limits, is_work=kw.pop("is_work", True), **kw)
 
 
 def test_a_quiet_window_is_valid():
@@ -90,6 +90,14 @@ def test_a_window_without_uncertainty_is_refused():
     text = reason(DeviceState(), DeviceState(), window=window(0.0, 0.01, max_power_w=None))
     assert text is not None
     assert "no uncertainty" in text
+
+
+def test_a_counter_that_disagrees_with_power_flags_every_record():
+    before = after = DeviceState(temp_c=50.0)
+    assert reason(before, after, counter_integral_ratio=0.96) is None
+    assert reason(before, after, counter_integral_ratio=None) is None
+    for ratio in (0.94, 1.06):
+        assert (reason(before, after, counter_integral_ratio=ratio) or "").startswith("counter and power disagree")
 
 
 def test_all_reasons_are_named():
