@@ -63,24 +63,71 @@ def attention(
 def linear(
     x: _Array, w: _Array, bias: _Array | None, y: _Array, variant: str, threads: int, counting: bool
 ) -> _Counts | None: ...
-def softmax(x: _Array, y: _Array, variant: str, threads: int, counting: bool) -> _Counts | None: ...
+def softmax(
+    x: _Array, kept: _Array | None, y: _Array, variant: str, threads: int, counting: bool
+) -> _Counts | None: ...
+
+softmax_backward = softmax
+log_softmax = softmax
+log_softmax_backward = softmax
+
 def layer_norm(
     x: _Array,
     weight: _Array | None,
     bias: _Array | None,
     y: _Array,
+    mean: _Array | None,
+    rstd: _Array | None,
     epsilon: float,
     variant: str,
     threads: int,
     counting: bool,
 ) -> _Counts | None: ...
-def relu(x: _Array, y: _Array, variant: str, threads: int, counting: bool) -> _Counts | None: ...
-def sigmoid(x: _Array, y: _Array, variant: str, threads: int, counting: bool) -> _Counts | None: ...
-def tanh(x: _Array, y: _Array, variant: str, threads: int, counting: bool) -> _Counts | None: ...
-def gelu(x: _Array, y: _Array, variant: str, threads: int, counting: bool) -> _Counts | None: ...
+def layer_norm_backward(
+    grad: _Array,
+    x: _Array,
+    mean: _Array,
+    rstd: _Array,
+    weight: _Array | None,
+    dx: _Array,
+    dweight: _Array | None,
+    dbias: _Array | None,
+    variant: str,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...
+def relu(
+    w: _Array | None,
+    inputs: list[_Array],
+    outputs: list[_Array],
+    parameters: list[float],
+    repeats: int,
+    variant: str,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...
+
+leaky_relu = relu
+sigmoid = relu
+tanh = relu
+gelu = relu
+add = relu
+relu_backward = relu
+leaky_relu_backward = relu
+sigmoid_backward = relu
+tanh_backward = relu
+gelu_backward = relu
+sgd_step = relu
+sgd_decay_step = relu
+momentum_step = relu
+momentum_decay_step = relu
+adam_step = relu
+adam_decay_step = relu
+
 def max_pool2d(
     x: _Array,
     y: _Array,
+    winners: _Array | None,
     kernel_size: tuple[int, int],
     stride: tuple[int, int],
     padding: tuple[int, int],
@@ -89,9 +136,13 @@ def max_pool2d(
     threads: int,
     counting: bool,
 ) -> _Counts | None: ...
-def avg_pool2d(
-    x: _Array,
-    y: _Array,
+
+avg_pool2d = max_pool2d
+
+def max_pool2d_backward(
+    grad: _Array,
+    winners: _Array | None,
+    dx: _Array,
     kernel_size: tuple[int, int],
     stride: tuple[int, int],
     padding: tuple[int, int],
@@ -100,5 +151,8 @@ def avg_pool2d(
     threads: int,
     counting: bool,
 ) -> _Counts | None: ...
+
+avg_pool2d_backward = max_pool2d_backward
+
 def probe_fma(x: _Array, y: _Array, steps: int, variant: str, threads: int, counting: bool) -> _Counts | None: ...
 def probe_stream(x: _Array, y: _Array, repeats: int, variant: str, threads: int, counting: bool) -> _Counts | None: ...

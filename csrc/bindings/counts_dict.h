@@ -19,7 +19,7 @@ inline pybind11::dict counts_dict(const OpCounts& counts) {
     EB_COUNT_FIELDS(EB_FIELD)                                          \
     if (py::len(fields) != 0) by_dtype[#type_name] = fields; \
   }
-  EB_DTYPES(EB_TYPE)
+  EB_COUNTED_TYPES(EB_TYPE)
 #undef EB_TYPE
 #undef EB_FIELD
   py::dict result;

@@ -54,9 +54,26 @@ struct EbLinearArrays {
   void* y;
 };
 
-struct EbRowArrays {
-  const void *x, *weight, *bias;  // weight and bias: layer normalisation only, may be null
+// Forward: x, and y is written. Backward: x is the gradient of y, `kept` is y, and dx is written.
+struct EbSoftmaxArrays {
+  const void *x, *kept;
   void* y;
+};
+
+// Forward: x, weight and bias, which may be null; y, and mean and rstd where statistics are kept.
+// Backward: grad, x, mean, rstd and weight; dx in `y`, dweight, and dbias.
+struct EbLayerNormArrays {
+  const void *x, *weight, *bias;
+  void *y, *mean, *rstd;
+  const void* grad;
+  void *dweight, *dbias;
+};
+
+// Forward: x, and y and, where they are kept, the winners of a maximum (int64) are written. Backward: x is the gradient
+// of y, dx is written to `y`.
+struct EbPoolArrays {
+  const void* x;
+  void *y, *winners;
 };
 
 struct EbElementArrays {
@@ -64,6 +81,33 @@ struct EbElementArrays {
   void* y;
 };
 
+// What kernels/elementwise.h reads and writes; what a function does not use is null, or any number.
+struct EbElementwiseArrays {
+  const void* w;
+  const void* inputs[3];
+  void* outputs[3];
+  double parameters[7];
+  eb::Index repeats;  // inputs[0] and outputs[0] are so many runs of n elements, the others one
+};
+
+// clang-format off: it moves the backslashes at every run
+#define EB_ELEMENTWISE_NAMES(X)                                                                 \
+  X(relu) X(leaky_relu) X(sigmoid) X(tanh) X(gelu) X(add)                                       \
+  X(relu_backward) X(leaky_relu_backward) X(sigmoid_backward) X(tanh_backward) X(gelu_backward) \
+  X(sgd_step) X(sgd_decay_step) X(momentum_step) X(momentum_decay_step)                         \
+  X(adam_step) X(adam_decay_step)
+// clang-format on
+enum EbElementwise {
+#define EB_NAME(name) EB_ELEMENTWISE_##name,
+  EB_ELEMENTWISE_NAMES(EB_NAME)
+#undef EB_NAME
+};
+enum EbSoftmax {
+  EB_SOFTMAX_softmax_forward,
+  EB_SOFTMAX_softmax_backward,
+  EB_SOFTMAX_log_softmax_forward,
+  EB_SOFTMAX_log_softmax_backward
+};
 enum EbPointwise { EB_POINTWISE_relu, EB_POINTWISE_sigmoid, EB_POINTWISE_tanh, EB_POINTWISE_gelu };
 enum EbPool { EB_POOL_max, EB_POOL_avg };
 

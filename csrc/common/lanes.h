@@ -76,6 +76,61 @@ EB_LANEWISE(max, b > a ? b : a)
 EB_LANEWISE(max_or_nan, (b <= a || a != a) ? a : b)
 #undef EB_LANEWISE
 
+// An integer as wide as T: what marks places beside a T.
+template <class T>
+using IndexOf = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+
+// The same number in every lane, or alone.
+template <class M>
+EB_HD EB_INLINE M all(Index value) {
+  if constexpr (std::is_same_v<M, Index>) {
+    return value;
+  } else {
+    M result{};
+    for (unsigned l = 0; l < sizeof(M) / sizeof(result[0]); ++l) {
+      result[static_cast<int>(l)] = static_cast<std::remove_reference_t<decltype(result[0])>>(value);
+    }
+    return result;
+  }
+}
+
+#if defined(__CUDACC__)
+#define EB_CHOICE(name, condition)                                \
+  template <int W, class P>                                       \
+  EB_HD EB_INLINE P name(P x, P y, P z) {                         \
+    return each<W>(x, [&](int l) __attribute__((always_inline)) { \
+      const auto a = x[l];                                        \
+      return condition ? y[l] : z[l];                             \
+    });                                                           \
+  }
+#else
+#define EB_CHOICE(name, condition)  \
+  template <int W, class P>         \
+  EB_INLINE P name(P a, P y, P z) { \
+    return condition ? y : z;       \
+  }
+#endif
+EB_CHOICE(if_positive, a > 0)
+EB_CHOICE(if_at_most_zero, a <= 0)
+#undef EB_CHOICE
+
+// Where x is larger than `value`, or NaN, it takes its place, and `where` that of the mark.
+template <int W, class P, class M>
+EB_HD EB_INLINE void keep_larger(P& value, M& mark, P x, Index where) {
+#if defined(__CUDACC__)
+  for (int l = 0; l < W; ++l) {
+    if (x[l] > value[l] || x[l] != x[l]) {
+      value[l] = x[l];
+      mark[l] = static_cast<std::remove_reference_t<decltype(mark[0])>>(where);
+    }
+  }
+#else
+  const auto taken = (x > value) | (x != x);  // lanes of a mask are all ones or zero
+  value = taken ? x : value;
+  mark = taken ? all<M>(where) : mark;
+#endif
+}
+
 // ---- what an instruction set has beyond the four operations ---------------------------------------------------------
 // The general case is lane by lane on a device, and two halves on the host until one fits a register.
 template <class T, int W>
@@ -244,7 +299,7 @@ struct Native<float, 16> : LaneByLane<float, 16> {
   using P = Pack<float, 16>;
   EB_INLINE static P broadcast(float a) { return (P)_mm512_set1_ps(a); }
   EB_INLINE static P fma(P a, P b, P c) { return (P)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
-  EB_INLINE static P sqrt(P a) { return (P)_mm512_sqrt_ps((__m512)a); }
+  EB_INLINE static P sqrt(P a) { return (P)_mm512_maskz_sqrt_ps(0xffff, (__m512)a); }
   EB_MATHEMATICS(P, _ZGVeN16v_expf, _ZGVeN16v_tanhf, _ZGVeN16v_erff, _ZGVeN16v_logf)
   EB_INLINE static P load_first(const float* address, Index live) {
     return (P)_mm512_maskz_loadu_ps(static_cast<__mmask16>(first_bits<16>(live)), address);
@@ -258,7 +313,7 @@ struct Native<double, 8> : LaneByLane<double, 8> {
   using P = Pack<double, 8>;
   EB_INLINE static P broadcast(double a) { return (P)_mm512_set1_pd(a); }
   EB_INLINE static P fma(P a, P b, P c) { return (P)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
-  EB_INLINE static P sqrt(P a) { return (P)_mm512_sqrt_pd((__m512d)a); }
+  EB_INLINE static P sqrt(P a) { return (P)_mm512_maskz_sqrt_pd(0xff, (__m512d)a); }
   EB_MATHEMATICS(P, _ZGVeN8v_exp, _ZGVeN8v_tanh, _ZGVeN8v_erf, _ZGVeN8v_log)
   EB_INLINE static P load_first(const double* address, Index live) {
     return (P)_mm512_maskz_loadu_pd(static_cast<__mmask8>(first_bits<8>(live)), address);
@@ -288,6 +343,24 @@ EB_HD EB_INLINE void store(T* address, Pack<T, W> value) {
   for (int l = 0; l < W; ++l) address[l] = value[l];
 #else
   __builtin_memcpy(address, &value, sizeof value);
+#endif
+}
+
+// Elements 0, 2, 4, … 2W − 2 from two vectors, the second one element back: nothing beyond the last is touched.
+template <class T, int W>
+EB_HD EB_INLINE Pack<T, W> load_every_second(const T* address) {
+#if defined(__CUDACC__)
+  Pack<T, W> result;
+  for (int l = 0; l < W; ++l) result[l] = address[2 * l];
+  return result;
+#else
+  if constexpr (W == 1) {
+    return load<T, W>(address);
+  } else {
+    Pack<IndexOf<T>, W> pick;
+    for (int l = 0; l < W; ++l) pick[l] = static_cast<IndexOf<T>>(l < W / 2 ? 2 * l : 2 * l + 1);
+    return __builtin_shuffle(load<T, W>(address), load<T, W>(address + W - 1), pick);
+  }
 #endif
 }
 

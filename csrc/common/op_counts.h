@@ -20,6 +20,9 @@
 // The element types a kernel may be instantiated for: name as in Python, C++ type.
 #define EB_DTYPES(X) X(float32, float) X(float64, double)
 
+// The same and those that a kernel moves besides: places, as torch has them, and masks of a byte.
+#define EB_COUNTED_TYPES(X) EB_DTYPES(X) X(int64, std::int64_t) X(uint8, std::uint8_t)
+
 namespace eb {
 
 struct TypeCounts {
@@ -37,7 +40,7 @@ struct TypeCounts {
 
 struct OpCounts {
 #define EB_TYPE(name, type) TypeCounts name;
-  EB_DTYPES(EB_TYPE)
+  EB_COUNTED_TYPES(EB_TYPE)
 #undef EB_TYPE
   std::uint64_t launches = 0;  // parallel regions on the CPU, kernel launches on a GPU; counted by the launch code
 
@@ -46,7 +49,7 @@ struct OpCounts {
 
   EB_HD EB_INLINE OpCounts& operator+=(const OpCounts& other) {
 #define EB_TYPE(name, type) name += other.name;
-    EB_DTYPES(EB_TYPE)
+    EB_COUNTED_TYPES(EB_TYPE)
 #undef EB_TYPE
     launches += other.launches;
     return *this;
@@ -58,7 +61,7 @@ struct OpCounts {
   EB_HD EB_INLINE TypeCounts& OpCounts::of<type>() { \
     return name;                                     \
   }
-EB_DTYPES(EB_TYPE)
+EB_COUNTED_TYPES(EB_TYPE)
 #undef EB_TYPE
 
 }  // namespace eb

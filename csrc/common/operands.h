@@ -61,17 +61,45 @@ EB_INLINE LinearOperands<Ops, T> operands(const EbLinearArrays& a) {
 }
 
 template <class Ops, class T>
-EB_INLINE SoftmaxOperands<Ops, T> softmax_operands(const EbRowArrays& a) {
+EB_INLINE SoftmaxOperands<Ops, T> softmax_operands(const EbSoftmaxArrays& a) {
   return {typename Ops::template Activation<const T>(in<T>(a.x)), typename Ops::template Activation<T>(out<T>(a.y))};
 }
 
 template <class Ops, class T>
-EB_INLINE LayerNormOperands<Ops, T> layer_norm_operands(const EbRowArrays& a, const RowShape& s, double epsilon) {
+EB_INLINE SoftmaxBackwardOperands<Ops, T> softmax_backward_operands(const EbSoftmaxArrays& a) {
+  using Input = typename Ops::template Activation<const T>;
+  return {Input(in<T>(a.x)), Input(in<T>(a.kept)), typename Ops::template Activation<T>(out<T>(a.y))};
+}
+
+template <class Ops, class T>
+EB_INLINE LayerNormOperands<Ops, T> layer_norm_operands(const EbLayerNormArrays& a, const RowShape& s, double epsilon) {
   using Weight = typename Ops::template Weight<const T>;
+  using Output = typename Ops::template Activation<T>;
   using Number = typename Ops::template Parameter<T>;
-  return {
-      typename Ops::template Activation<const T>(in<T>(a.x)), Weight(in<T>(a.weight)),          Weight(in<T>(a.bias)),
-      typename Ops::template Activation<T>(out<T>(a.y)),      Number(static_cast<double>(s.n)), Number(epsilon)};
+  return {typename Ops::template Activation<const T>(in<T>(a.x)),
+          Weight(in<T>(a.weight)),
+          Weight(in<T>(a.bias)),
+          Output(out<T>(a.y)),
+          Output(out<T>(a.mean)),
+          Output(out<T>(a.rstd)),
+          Number(static_cast<double>(s.n)),
+          Number(epsilon)};
+}
+
+template <class Ops, class T>
+EB_INLINE LayerNormBackwardOperands<Ops, T> layer_norm_backward_operands(const EbLayerNormArrays& a,
+                                                                         const RowShape& s) {
+  using Input = typename Ops::template Activation<const T>;
+  using Output = typename Ops::template Activation<T>;
+  return {Input(in<T>(a.grad)),
+          Input(in<T>(a.x)),
+          Input(in<T>(a.mean)),
+          Input(in<T>(a.rstd)),
+          typename Ops::template Weight<const T>(in<T>(a.weight)),
+          Output(out<T>(a.y)),
+          Output(out<T>(a.dweight)),
+          Output(out<T>(a.dbias)),
+          typename Ops::template Parameter<T>(static_cast<double>(s.n))};
 }
 
 template <class Ops, class T>
@@ -80,8 +108,17 @@ EB_INLINE PointwiseOperands<Ops, T> operands(const EbElementArrays& a) {
 }
 
 template <class Ops, class T>
-EB_INLINE PoolOperands<Ops, T> operands(const EbElementArrays& a, const PoolShape& s) {
+EB_INLINE PoolOperands<Ops, T> operands(const EbPoolArrays& a, const PoolShape& s) {
   return {typename Ops::template Activation<const T>(in<T>(a.x)), typename Ops::template Activation<T>(out<T>(a.y)),
+          typename Ops::template Activation<std::int64_t>(out<std::int64_t>(a.winners)),
+          typename Ops::template Parameter<T>(static_cast<double>(s.KH * s.KW))};
+}
+
+template <class Ops, class T>
+EB_INLINE PoolBackwardOperands<Ops, T> pool_backward_operands(const EbPoolArrays& a, const PoolShape& s) {
+  return {typename Ops::template Activation<const T>(in<T>(a.x)),
+          typename Ops::template Activation<const std::int64_t>(in<std::int64_t>(a.winners)),
+          typename Ops::template Activation<T>(out<T>(a.y)),
           typename Ops::template Parameter<T>(static_cast<double>(s.KH * s.KW))};
 }
 

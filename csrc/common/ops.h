@@ -61,6 +61,17 @@ class Dot {
   Pack<T, W> lanes_;
 };
 
+// A running maximum (number or vector) with the place it was met at: a mark of the index kind, kept beside it.
+template <class V, class M>
+class Marked {
+ private:
+  template <class>
+  friend class BasicOps;
+  EB_HD Marked(V value, M mark) : value_(value), mark_(mark) {}
+  V value_;
+  M mark_;
+};
+
 // An array in memory. `at` moves along it, which is index arithmetic; only ops.load and ops.store touch what it holds.
 template <class T, Role kRole>
 class Ptr {
@@ -236,6 +247,17 @@ class BasicOps {
     tally_.template compares<T>(1);
     return Scalar<T>(b.value_ <= a.value_ || a.value_ != a.value_ ? a.value_ : b.value_);
   }
+  // x > 0 ? a : b, and x <= 0 ? a : b: they differ where x is NaN.
+  template <class T>
+  EB_HD EB_INLINE Scalar<T> if_positive(Scalar<T> x, Scalar<T> a, Scalar<T> b) {
+    tally_.template compares<T>(1);
+    return x.value_ > 0 ? a : b;
+  }
+  template <class T>
+  EB_HD EB_INLINE Scalar<T> if_at_most_zero(Scalar<T> x, Scalar<T> a, Scalar<T> b) {
+    tally_.template compares<T>(1);
+    return x.value_ <= 0 ? a : b;
+  }
 #define EB_SPECIAL(name)                          \
   template <class T>                              \
   EB_HD EB_INLINE Scalar<T> name(Scalar<T> a) {   \
@@ -263,6 +285,14 @@ class BasicOps {
   template <class T, int W, long long N, long long D>
   EB_HD EB_INLINE Vec<T, W> constant(Vec<T, W>, Constant<T, N, D> c) const {
     return broadcast(Lanes<W>{}, constant(c));
+  }
+  template <class T>
+  EB_HD EB_INLINE Scalar<T> parameter(Scalar<T>, const Parameter<T>& p) const {
+    return parameter(p);
+  }
+  template <class T, int W>
+  EB_HD EB_INLINE Vec<T, W> parameter(Vec<T, W>, const Parameter<T>& p) const {
+    return broadcast(Lanes<W>{}, parameter(p));
   }
   template <class T, int W>
   EB_HD EB_INLINE Vec<T, W> negate(Vec<T, W> a) const {
@@ -292,6 +322,9 @@ class BasicOps {
   EB_HD EB_INLINE auto gather(Lanes<W>, Ptr<T, kRole> p, Index i, Index stride) {
     using Value = typename Bare<T>::Type;
     count_load<Value, kRole>(live<W>());
+    if constexpr (!TallyPolicy::kPart) {
+      if (stride == 2) return Vec<Value, W>(lanes::load_every_second<Value, W>(p.address_ + i));
+    }
     Pack<Value, W> result{};
     for (int l = 0; l < W; ++l) {
       if (l < static_cast<Index>(live<W>())) result[l] = p.address_[i + l * stride];
@@ -324,6 +357,16 @@ class BasicOps {
   EB_VECTOR_VERB(max, compares, max)
   EB_VECTOR_VERB(max_or_nan, compares, max_or_nan)
 #undef EB_VECTOR_VERB
+  template <class T, int W>
+  EB_HD EB_INLINE Vec<T, W> if_positive(Vec<T, W> x, Vec<T, W> a, Vec<T, W> b) {
+    tally_.template compares<T>(live<W>());
+    return Vec<T, W>(lanes::if_positive<W>(x.lanes_, a.lanes_, b.lanes_));
+  }
+  template <class T, int W>
+  EB_HD EB_INLINE Vec<T, W> if_at_most_zero(Vec<T, W> x, Vec<T, W> a, Vec<T, W> b) {
+    tally_.template compares<T>(live<W>());
+    return Vec<T, W>(lanes::if_at_most_zero<W>(x.lanes_, a.lanes_, b.lanes_));
+  }
 #define EB_VECTOR_SPECIAL(name)                            \
   template <class T, int W>                                \
   EB_HD EB_INLINE Vec<T, W> name(Vec<T, W> a) {            \
@@ -363,6 +406,57 @@ class BasicOps {
       if (l < static_cast<Index>(lanes)) start.value_ = a.lanes_[l] > start.value_ ? a.lanes_[l] : start.value_;
     }
     return start;
+  }
+
+  // ---- a maximum and where it was met. Marks are indices: they cost nothing until they are stored.
+  template <class T>
+  EB_HD EB_INLINE auto marked(Scalar<T> start) const {
+    return Marked<Scalar<T>, Index>(start, 0);
+  }
+  template <class T, int W>
+  EB_HD EB_INLINE auto marked(Vec<T, W> start) const {
+    return Marked<Vec<T, W>, Pack<lanes::IndexOf<T>, W>>(start, Pack<lanes::IndexOf<T>, W>{});
+  }
+  template <class V, class M>
+  EB_HD EB_INLINE auto mark(Marked<V, M> a, Index where) const {
+    return Marked<V, M>(a.value_, lanes::all<M>(where));
+  }
+  // The larger of `a` and `x`, `x` met at `where`; a NaN is larger than all, the last of them the largest.
+  template <class T>
+  EB_HD EB_INLINE auto max_or_nan(Marked<Scalar<T>, Index> a, Scalar<T> x, Index where) {
+    tally_.template compares<T>(1);
+    return x.value_ > a.value_.value_ || x.value_ != x.value_ ? Marked<Scalar<T>, Index>(x, where) : a;
+  }
+  template <class T, int W, class M>
+  EB_HD EB_INLINE auto max_or_nan(Marked<Vec<T, W>, M> a, Vec<T, W> x, Index where) {
+    tally_.template compares<T>(live<W>());
+    lanes::keep_larger<W>(a.value_.lanes_, a.mark_, x.lanes_, where);
+    return a;
+  }
+  template <class V, class M>
+  EB_HD EB_INLINE V value(Marked<V, M> a) const {
+    return a.value_;
+  }
+  template <Role kRole, class V>
+  EB_HD EB_INLINE void store_mark(Ptr<std::int64_t, kRole> p, Index i, Marked<V, Index> a) {
+    count_store<std::int64_t>(1);
+    p.address_[i] = a.mark_;
+  }
+  // Of lane l the mark and first + l · step.
+  template <Role kRole, class T, int W, class M>
+  EB_HD EB_INLINE void store_mark(Ptr<std::int64_t, kRole> p, Index i, Marked<Vec<T, W>, M> a, Index first,
+                                  Index step) {
+    const Index lanes = static_cast<Index>(live<W>());
+    count_store<std::int64_t>(static_cast<std::uint64_t>(lanes));
+    for (int l = 0; l < W; ++l) {
+      if (l < lanes) p.address_[i + l] = a.mark_[l] + first + l * step;
+    }
+  }
+  // An index in memory becomes an address.
+  template <Role kRole>
+  EB_HD EB_INLINE Index load_index(Ptr<const std::int64_t, kRole> p, Index i) {
+    count_load<std::int64_t, kRole>(1);
+    return p.address_[i];
   }
 
   // ---- dot products over lanes

@@ -1,5 +1,5 @@
 // Problem sizes, as the C interface passes them. Letters are the project's glossary: convolution N C_in H W C_out KH
-// KW, GRU T B I H, attention B Hn S D. Whoever fills one has checked it (bindings/, energybench/kernels/shapes.py).
+// KW, GRU T B I H, attention B Hn S D. Whoever fills one has checked it (bindings/, energybench/kernels/families/).
 #pragma once
 
 #include "common/host_device.h"
@@ -37,15 +37,16 @@ struct LinearShape {
   int has_bias;
 };
 
-// Rows that are worked on one by one: x[rows, n] (softmax, layer normalisation, which alone has weights).
+// Rows that are worked on one by one: x[rows, n]. Layer normalisation alone has weights, and statistics to keep.
 struct RowShape {
   Index rows, n;
-  int has_weight, has_bias;
+  int has_weight, has_bias, keep_statistics;
 };
 
 struct PoolShape {
   Index N, C, H, W, KH, KW;  // x[n,c,h,w]
   Index stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
+  int keep_winners;
 
   EB_HD EB_INLINE Index H_out() const { return (H + 2 * padding_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }
   EB_HD EB_INLINE Index W_out() const { return (W + 2 * padding_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }

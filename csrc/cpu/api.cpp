@@ -55,24 +55,34 @@ int eb_cpu_linear(EbVariant variant, EbDtype dtype, const eb::LinearShape* shape
   EB_ON_LADDER(linear(dtype, *shape, *arrays, threads, counts, error))
 }
 
-int eb_cpu_softmax(EbVariant variant, EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, int threads,
-                   eb::OpCounts* counts, EbError* error) {
-  EB_NAIVE_ONLY(softmax(dtype, *shape, *arrays, threads, counts, error))
+int eb_cpu_elementwise(EbVariant variant, EbElementwise function, EbDtype dtype, eb::Index n,
+                       const EbElementwiseArrays* arrays, int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(elementwise(function, dtype, n, *arrays, threads, counts, error))
 }
 
-int eb_cpu_layer_norm(EbVariant variant, EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays,
+int eb_cpu_softmax(EbVariant variant, EbSoftmax kind, EbDtype dtype, const eb::RowShape* shape,
+                   const EbSoftmaxArrays* arrays, int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(softmax(kind, dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_layer_norm(EbVariant variant, EbDtype dtype, const eb::RowShape* shape, const EbLayerNormArrays* arrays,
                       double epsilon, int threads, eb::OpCounts* counts, EbError* error) {
-  EB_NAIVE_ONLY(layer_norm(dtype, *shape, *arrays, epsilon, threads, counts, error))
+  EB_ON_LADDER(layer_norm(dtype, *shape, *arrays, epsilon, threads, counts, error))
 }
 
-int eb_cpu_pointwise(EbVariant variant, EbPointwise function, EbDtype dtype, eb::Index n, const EbElementArrays* arrays,
-                     int threads, eb::OpCounts* counts, EbError* error) {
-  EB_NAIVE_ONLY(pointwise(function, dtype, n, *arrays, threads, counts, error))
+int eb_cpu_layer_norm_backward(EbVariant variant, EbDtype dtype, const eb::RowShape* shape,
+                               const EbLayerNormArrays* arrays, int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(layer_norm_backward(dtype, *shape, *arrays, threads, counts, error))
 }
 
-int eb_cpu_pool2d(EbVariant variant, EbPool kind, EbDtype dtype, const eb::PoolShape* shape,
-                  const EbElementArrays* arrays, int threads, eb::OpCounts* counts, EbError* error) {
-  EB_NAIVE_ONLY(pool2d(kind, dtype, *shape, *arrays, threads, counts, error))
+int eb_cpu_pool2d(EbVariant variant, EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbPoolArrays* arrays,
+                  int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(pool2d(kind, dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_pool2d_backward(EbVariant variant, EbPool kind, EbDtype dtype, const eb::PoolShape* shape,
+                           const EbPoolArrays* arrays, int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(pool2d_backward(kind, dtype, *shape, *arrays, threads, counts, error))
 }
 
 int eb_cpu_probe_fma(EbVariant variant, EbDtype dtype, const eb::FmaProbeShape* shape, const void* x, void* y,

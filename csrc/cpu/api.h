@@ -13,14 +13,18 @@ int eb_cpu_attention(EbVariant variant, EbDtype dtype, const eb::AttentionShape*
                      double scale, int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_linear(EbVariant variant, EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays,
                   int threads, eb::OpCounts* counts, EbError* error);
-int eb_cpu_softmax(EbVariant variant, EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, int threads,
-                   eb::OpCounts* counts, EbError* error);
-int eb_cpu_layer_norm(EbVariant variant, EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays,
+int eb_cpu_elementwise(EbVariant variant, EbElementwise function, EbDtype dtype, eb::Index n,
+                       const EbElementwiseArrays* arrays, int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_softmax(EbVariant variant, EbSoftmax kind, EbDtype dtype, const eb::RowShape* shape,
+                   const EbSoftmaxArrays* arrays, int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_layer_norm(EbVariant variant, EbDtype dtype, const eb::RowShape* shape, const EbLayerNormArrays* arrays,
                       double epsilon, int threads, eb::OpCounts* counts, EbError* error);
-int eb_cpu_pointwise(EbVariant variant, EbPointwise function, EbDtype dtype, eb::Index n, const EbElementArrays* arrays,
-                     int threads, eb::OpCounts* counts, EbError* error);
-int eb_cpu_pool2d(EbVariant variant, EbPool kind, EbDtype dtype, const eb::PoolShape* shape,
-                  const EbElementArrays* arrays, int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_layer_norm_backward(EbVariant variant, EbDtype dtype, const eb::RowShape* shape,
+                               const EbLayerNormArrays* arrays, int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_pool2d(EbVariant variant, EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbPoolArrays* arrays,
+                  int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_pool2d_backward(EbVariant variant, EbPool kind, EbDtype dtype, const eb::PoolShape* shape,
+                           const EbPoolArrays* arrays, int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_probe_fma(EbVariant variant, EbDtype dtype, const eb::FmaProbeShape* shape, const void* x, void* y,
                      int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_probe_stream(EbVariant variant, EbDtype dtype, const eb::StreamProbeShape* shape, const void* x, void* y,

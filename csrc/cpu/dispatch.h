@@ -19,6 +19,18 @@ EB_INLINE void merge(const Ops& ops, OpCounts* counts) {
   }
 }
 
+// body(ops, i) for every i < count, by a team of threads; the tallies of all go to `counts`.
+template <class Ops, class Body>
+EB_INLINE void in_parallel(Index count, int threads, OpCounts* counts, const Body& body) {
+#pragma omp parallel num_threads(threads)
+  {
+    Ops ops;
+#pragma omp for schedule(static)
+    for (Index i = 0; i < count; ++i) body(ops, i);
+    merge(ops, counts);
+  }
+}
+
 EB_INLINE int refuse(EbError* error, const char* reason) {
   std::snprintf(error->message, sizeof error->message, "%s", reason);
   return 1;

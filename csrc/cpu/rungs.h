@@ -7,9 +7,21 @@
 namespace eb {
 
 // The operators that have a rung in cpu/tuned.
-#define EB_TUNED_LAUNCHES                                                                                          \
-  int linear(EbDtype dtype, const LinearShape& shape, const EbLinearArrays& arrays, int threads, OpCounts* counts, \
-             EbError* error);
+#define EB_TUNED_LAUNCHES                                                                                            \
+  int linear(EbDtype dtype, const LinearShape& shape, const EbLinearArrays& arrays, int threads, OpCounts* counts,   \
+             EbError* error);                                                                                        \
+  int elementwise(EbElementwise function, EbDtype dtype, Index n, const EbElementwiseArrays& arrays, int threads,    \
+                  OpCounts* counts, EbError* error);                                                                 \
+  int softmax(EbSoftmax kind, EbDtype dtype, const RowShape& shape, const EbSoftmaxArrays& arrays, int threads,      \
+              OpCounts* counts, EbError* error);                                                                     \
+  int layer_norm(EbDtype dtype, const RowShape& shape, const EbLayerNormArrays& arrays, double epsilon, int threads, \
+                 OpCounts* counts, EbError* error);                                                                  \
+  int layer_norm_backward(EbDtype dtype, const RowShape& shape, const EbLayerNormArrays& arrays, int threads,        \
+                          OpCounts* counts, EbError* error);                                                         \
+  int pool2d(EbPool kind, EbDtype dtype, const PoolShape& shape, const EbPoolArrays& arrays, int threads,            \
+             OpCounts* counts, EbError* error);                                                                      \
+  int pool2d_backward(EbPool kind, EbDtype dtype, const PoolShape& shape, const EbPoolArrays& arrays, int threads,   \
+                      OpCounts* counts, EbError* error);
 
 namespace naive {
 EB_TUNED_LAUNCHES
@@ -18,14 +30,6 @@ int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, 
 int gru(EbDtype dtype, const GruShape& shape, const EbGruArrays& arrays, int threads, OpCounts* counts, EbError* error);
 int attention(EbDtype dtype, const AttentionShape& shape, const EbAttentionArrays& arrays, double scale, int threads,
               OpCounts* counts, EbError* error);
-int softmax(EbDtype dtype, const RowShape& shape, const EbRowArrays& arrays, int threads, OpCounts* counts,
-            EbError* error);
-int layer_norm(EbDtype dtype, const RowShape& shape, const EbRowArrays& arrays, double epsilon, int threads,
-               OpCounts* counts, EbError* error);
-int pointwise(EbPointwise function, EbDtype dtype, Index n, const EbElementArrays& arrays, int threads,
-              OpCounts* counts, EbError* error);
-int pool2d(EbPool kind, EbDtype dtype, const PoolShape& shape, const EbElementArrays& arrays, int threads,
-           OpCounts* counts, EbError* error);
 int probe_fma(EbDtype dtype, const FmaProbeShape& shape, const void* x, void* y, int threads, OpCounts* counts,
               EbError* error);
 int probe_stream(EbDtype dtype, const StreamProbeShape& shape, const void* x, void* y, int threads, OpCounts* counts,

@@ -15,13 +15,13 @@ int eb_cuda_attention(EbDtype dtype, const eb::AttentionShape* shape, const EbAt
 
 int eb_cuda_linear(EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays, int device, void* stream,
                    eb::OpCounts* counts, EbError* error);
-int eb_cuda_softmax(EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, int device, void* stream,
+int eb_cuda_softmax(EbDtype dtype, const eb::RowShape* shape, const EbSoftmaxArrays* arrays, int device, void* stream,
                     eb::OpCounts* counts, EbError* error);
-int eb_cuda_layer_norm(EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, double epsilon, int device,
-                       void* stream, eb::OpCounts* counts, EbError* error);
+int eb_cuda_layer_norm(EbDtype dtype, const eb::RowShape* shape, const EbLayerNormArrays* arrays, double epsilon,
+                       int device, void* stream, eb::OpCounts* counts, EbError* error);
 int eb_cuda_pointwise(EbPointwise function, EbDtype dtype, eb::Index n, const EbElementArrays* arrays, int device,
                       void* stream, eb::OpCounts* counts, EbError* error);
-int eb_cuda_pool2d(EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbElementArrays* arrays, int device,
+int eb_cuda_pool2d(EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbPoolArrays* arrays, int device,
                    void* stream, eb::OpCounts* counts, EbError* error);
 
 // Devices that can be used; 0 with the reason in `error` when there is none.

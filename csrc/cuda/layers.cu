@@ -65,13 +65,14 @@ void linear(Type<Ops>, Type<T>, const LinearShape& s, const EbLinearArrays& arra
 }
 
 template <class Ops, class T>
-void softmax(Type<Ops>, Type<T>, const RowShape& s, const EbRowArrays& arrays, cudaStream_t stream, OpCounts* counts) {
+void softmax(Type<Ops>, Type<T>, const RowShape& s, const EbSoftmaxArrays& arrays, cudaStream_t stream,
+             OpCounts* counts) {
   launch(softmax_kernel<Ops, T>, softmax_operands<Ops, T>(arrays), s, s.rows, stream, counts);
 }
 
 template <class Ops, class T>
-void layer_norm(Type<Ops>, Type<T>, const RowShape& s, const EbRowArrays& arrays, double epsilon, cudaStream_t stream,
-                OpCounts* counts) {
+void layer_norm(Type<Ops>, Type<T>, const RowShape& s, const EbLayerNormArrays& arrays, double epsilon,
+                cudaStream_t stream, OpCounts* counts) {
   launch(layer_norm_kernel<Ops, T>, layer_norm_operands<Ops, T>(arrays, s, epsilon), s, s.rows, stream, counts);
 }
 
@@ -81,8 +82,7 @@ void pointwise(Type<Ops>, Type<T>, Index n, const EbElementArrays& arrays, cudaS
 }
 
 template <class Kind, class Ops, class T>
-void pool2d(Type<Ops>, Type<T>, const PoolShape& s, const EbElementArrays& arrays, cudaStream_t stream,
-            OpCounts* counts) {
+void pool2d(Type<Ops>, Type<T>, const PoolShape& s, const EbPoolArrays& arrays, cudaStream_t stream, OpCounts* counts) {
   launch(pool2d_kernel<Kind, Ops, T>, operands<Ops, T>(arrays, s), s, s.N * s.C * s.H_out() * s.W_out(), stream,
          counts);
 }
@@ -99,15 +99,15 @@ int eb_cuda_linear(EbDtype dtype, const eb::LinearShape* shape, const EbLinearAr
   });
 }
 
-int eb_cuda_softmax(EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, int device, void* stream,
+int eb_cuda_softmax(EbDtype dtype, const eb::RowShape* shape, const EbSoftmaxArrays* arrays, int device, void* stream,
                     eb::OpCounts* counts, EbError* error) {
   return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
     eb::softmax(ops, element, *shape, *arrays, static_cast<cudaStream_t>(stream), counts);
   });
 }
 
-int eb_cuda_layer_norm(EbDtype dtype, const eb::RowShape* shape, const EbRowArrays* arrays, double epsilon, int device,
-                       void* stream, eb::OpCounts* counts, EbError* error) {
+int eb_cuda_layer_norm(EbDtype dtype, const eb::RowShape* shape, const EbLayerNormArrays* arrays, double epsilon,
+                       int device, void* stream, eb::OpCounts* counts, EbError* error) {
   return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
     eb::layer_norm(ops, element, *shape, *arrays, epsilon, static_cast<cudaStream_t>(stream), counts);
   });
@@ -130,7 +130,7 @@ int eb_cuda_pointwise(EbPointwise function, EbDtype dtype, eb::Index n, const Eb
   });
 }
 
-int eb_cuda_pool2d(EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbElementArrays* arrays, int device,
+int eb_cuda_pool2d(EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbPoolArrays* arrays, int device,
                    void* stream, eb::OpCounts* counts, EbError* error) {
   return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
     const auto queue = static_cast<cudaStream_t>(stream);

@@ -17,7 +17,7 @@ struct PointwiseOperands {
 struct Relu {
   template <class T, class Ops, class S>
   EB_HD EB_INLINE static auto of(Ops& ops, S x) {
-    return ops.max(x, ops.constant(Constant<T, 0>{}));
+    return ops.max(x, ops.constant(x, Constant<T, 0>{}));
   }
 };
 struct Sigmoid {
@@ -32,13 +32,19 @@ struct Tanh {
     return ops.tanh(x);
   }
 };
-// ½x · (1 + erf(x/√2)). 63018038201/44560482149 is a convergent of √2, within 10⁻²¹ of it.
+// 1/√2 and 1/√(2π), each by a convergent within 10⁻²¹ of it.
+template <class T>
+using InverseRootTwo = Constant<T, 44560482149, 63018038201>;
+template <class T>
+using InverseRootTwoPi = Constant<T, 2520802687, 6318715290>;
+
+// ½x · (1 + erf(x/√2))
 struct Gelu {
   template <class T, class Ops, class S>
   EB_HD EB_INLINE static auto of(Ops& ops, S x) {
-    const auto inner = ops.erf(ops.mul(x, ops.constant(Constant<T, 44560482149, 63018038201>{})));
-    const auto half = ops.mul(x, ops.constant(Constant<T, 1, 2>{}));
-    return ops.mul(half, ops.add(ops.constant(Constant<T, 1>{}), inner));
+    const auto inner = ops.erf(ops.mul(x, ops.constant(x, InverseRootTwo<T>{})));
+    const auto half = ops.mul(x, ops.constant(x, Constant<T, 1, 2>{}));
+    return ops.mul(half, ops.add(ops.constant(x, Constant<T, 1>{}), inner));
   }
 };
 

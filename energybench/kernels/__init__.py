@@ -5,10 +5,32 @@ from energybench.kernels.families.attention import attention
 from energybench.kernels.families.conv import conv2d
 from energybench.kernels.families.gru import gru
 from energybench.kernels.families.linear import linear
-from energybench.kernels.families.pointwise import gelu, relu, sigmoid, tanh
-from energybench.kernels.families.pool import avg_pool2d, max_pool2d
+from energybench.kernels.families.optimisers import adam_step, momentum_step, sgd_step
+from energybench.kernels.families.pointwise import (
+    add,
+    gelu,
+    gelu_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    positional_encoding,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    sinusoids,
+    tanh,
+    tanh_backward,
+)
+from energybench.kernels.families.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from energybench.kernels.families.probes import probe_fma, probe_stream
-from energybench.kernels.families.rows import layer_norm, softmax
+from energybench.kernels.families.rows import (
+    layer_norm,
+    layer_norm_backward,
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
+)
 from energybench.kernels.native import (
     default_threads,
     describe_native,
@@ -21,26 +43,44 @@ from energybench.kernels.registry import KernelSpec, list_kernels
 __all__ = [
     "CountedRun",
     "KernelSpec",
+    "adam_step",
+    "add",
     "attention",
     "avg_pool2d",
+    "avg_pool2d_backward",
     "conv2d",
     "count",
     "counted_run",
     "default_threads",
     "describe_native",
     "gelu",
+    "gelu_backward",
     "gru",
     "instruction_sets",
     "layer_norm",
+    "layer_norm_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
     "linear",
     "list_kernels",
+    "log_softmax",
+    "log_softmax_backward",
     "max_pool2d",
+    "max_pool2d_backward",
+    "momentum_step",
     "openmp_runtimes",
+    "positional_encoding",
     "probe_fma",
     "probe_stream",
     "release_threads",
     "relu",
+    "relu_backward",
+    "sgd_step",
     "sigmoid",
+    "sigmoid_backward",
+    "sinusoids",
     "softmax",
+    "softmax_backward",
     "tanh",
+    "tanh_backward",
 ]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Element types that the kernels are compiled for, as csrc/common/op_counts.h lists them.
 KERNEL_DTYPES: Final = ("float32", "float64")
+#: Element types of places (the winners of a maximum, the targets of a loss).
+PLACE_DTYPES: Final = ("int64",)
 #: More elements than any 64-bit machine can address; beyond it index arithmetic would not be exact.
 _MOST_ELEMENTS: Final = 2**60
 
@@ -40,20 +42,21 @@ def is_torch(array: object) -> bool:
     return torch is not None and isinstance(array, torch.Tensor)
 
 
-def describe(name: str, array: object, dimensions: str) -> Operand:
+def describe(name: str, array: object, dimensions: str, dtypes: Sequence[str] = KERNEL_DTYPES) -> Operand:
     """Shape and dtype of an argument, checked against named dimensions. Raises UsageError.
 
     Args:
         name: As the caller knows it.
         array: A torch tensor or a numpy array.
         dimensions: Such as ``"N C_in H W"``; a leading ``...`` stands for any number of them.
+        dtypes: Element types that it may have.
     """
     if not (is_torch(array) or isinstance(array, np.ndarray)):
         raise UsageError(f"{name} is a {type(array).__name__}; give a torch tensor or a numpy array")
     shape = tuple(int(size) for size in array.shape)  # type: ignore[attr-defined]
     dtype = str(array.dtype).removeprefix("torch.")  # type: ignore[attr-defined]
-    if dtype not in KERNEL_DTYPES:
-        raise UsageError(f"{name} has element type {dtype}; convert it to {' or '.join(KERNEL_DTYPES)}")
+    if dtype not in dtypes:
+        raise UsageError(f"{name} has element type {dtype}; convert it to {' or '.join(dtypes)}")
     axes = dimensions.split()
     if axes[0] == "...":
         if len(shape) < len(axes) - 1:
@@ -80,6 +83,14 @@ def expect_shape(operand: Operand, shape: tuple[int, ...], meaning: str) -> None
     """Raise UsageError unless the operand has exactly this shape."""
     if operand.shape != shape:
         raise UsageError(f"{operand.name} has shape {list(operand.shape)}, expected {list(shape)} = {meaning}")
+
+
+def expect_like(operand: Operand, other: Operand) -> None:
+    """Raise UsageError unless both have one shape."""
+    if operand.shape != other.shape:
+        raise UsageError(
+            f"{operand.name} has shape {list(operand.shape)} and {other.name} {list(other.shape)}; give equal ones"
+        )
 
 
 def check_size(name: str, shape: tuple[int, ...]) -> None:

@@ -60,12 +60,17 @@ class Call:
     def dense(self, array: Any) -> Any:
         return self.workspace.dense(array)
 
-    def allocate(self, name: str, *shape: int) -> Any:
-        return self.workspace.allocate(name, shape, self.dtype)
+    def allocate(self, name: str, *shape: int, dtype: str | None = None) -> Any:
+        """Memory for a result or for scratch, of the call's element type unless `dtype` says otherwise."""
+        return self.workspace.allocate(name, shape, dtype or self.dtype)
 
-    def run_cpu(self, *arguments: Any) -> OpCounts | None:
-        function: Callable[..., Any] = getattr(native.cpu(), self.name)
-        return _issued(function(*arguments, self.variant, self.threads, self.counting))
+    def run_cpu(self, *arguments: Any, function: str | None = None) -> OpCounts | None:
+        """Run the native function, which is called as the operator unless `function` says otherwise."""
+        native_function: Callable[..., Any] = getattr(native.cpu(), function or self.name)
+        try:
+            return _issued(native_function(*arguments, self.variant, self.threads, self.counting))
+        except RuntimeError as error:
+            raise NativeModuleError(f"{self.name} failed: {error}; give other arguments") from error
 
     def run_cuda(self, sizes: Sequence[int], arrays: Sequence[Any], *more: Any) -> OpCounts | None:
         function: Callable[..., Any] = getattr(native.cuda(), self.name)
@@ -80,8 +85,9 @@ class Call:
         return _issued(tallies)
 
     def finish(self, counts: OpCounts | None, *outputs: Any) -> Outcome:
-        """The outcome, with results of the caller's kind."""
-        return Outcome(tuple(self.workspace.result(output) for output in outputs), counts, self.variant)
+        """The outcome, with results of the caller's kind; an output that was not asked for is None and stays so."""
+        results = (None if output is None else self.workspace.result(output) for output in outputs)
+        return Outcome(tuple(results), counts, self.variant)
 
 
 #: What a launch is given to begin its `Call` with: its arrays by name.

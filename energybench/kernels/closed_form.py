@@ -8,7 +8,9 @@ stand in ``docs/kernels/``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from energybench.errors import CountingError
@@ -35,22 +37,38 @@ class CountRequest:
     device: str = "cpu"
     variant: str = "naive"
 
-    def tallies(self, *, compulsory: Traffic, issued: Traffic, launches: int = 1, **work: int) -> OpCounts:
-        """Counts with the traffic of the basis, also in bytes, and `work` by name. Raises CountingError."""
+    def tallies(
+        self,
+        *,
+        compulsory: Traffic,
+        issued: Traffic,
+        launches: int = 1,
+        others: Mapping[str, Traffic] = MappingProxyType({}),
+        **work: int,
+    ) -> OpCounts:
+        """Counts with the traffic of the basis, also in bytes, and `work` by name. Raises CountingError.
+
+        `others` is what is moved of other element types on either basis: places as int64, masks as uint8.
+        """
         if self.basis not in ("compulsory", "issued"):
             raise CountingError(
                 f"native kernels count compulsory and issued traffic, not {self.basis!r}; choose one of the two"
             )
         traffic = compulsory if self.basis == "compulsory" else issued
-        size = DTYPE_BYTES[self.dtype]
+        total = self._moved(self.dtype, traffic, launches=launches, **work)
+        for dtype, moved in others.items():
+            total = total + self._moved(dtype, moved)
+        return total
+
+    def _moved(self, dtype: str, traffic: Traffic, **more: int) -> OpCounts:
+        size = DTYPE_BYTES[dtype]
         return OpCounts.single(
-            self.dtype,
-            launches=launches,
+            dtype,
             traffic_basis=self.basis,
             loads=traffic.loads,
             stores=traffic.stores,
             load_bytes=traffic.loads * size,
             store_bytes=traffic.stores * size,
             weight_load_bytes=traffic.weight_loads * size,
-            **work,
+            **more,
         )

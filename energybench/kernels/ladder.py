@@ -26,6 +26,8 @@ TUNED_ON_CPU: Final[Ladders] = {
     "cpu": ("naive", "blocked", "avx2", "avx512", "avx512_emulated"),
     "cuda": ("naive",),
 }
+#: The same, where there is no CUDA kernel yet.
+CPU_ALONE: Final[Ladders] = {"cpu": TUNED_ON_CPU["cpu"]}
 #: For checks alone.
 _EMULATED: Final = frozenset({"avx512_emulated"})
 #: CPU rung → the instruction set it needs beyond what the module was built for.

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from energybench.errors import UsageError
 from energybench.kernels.arrays import KERNEL_DTYPES
-from energybench.kernels.families import attention, conv, gru, linear, pointwise, pool, probes, rows
+from energybench.kernels.families import attention, conv, gru, linear, optimisers, pointwise, pool, probes, rows
 from energybench.kernels.ladder import choose_rung, refuse_what_cannot_run, runs_here
 from energybench.kernels.operator import Operator
 from energybench.records.op_counts import DTYPE_SHORT
 from energybench.records.vocabulary import Direction, KernelClass
 
-_FAMILIES: Final = (conv, gru, attention, linear, rows, pointwise, pool, probes)
+_FAMILIES: Final = (conv, gru, attention, linear, rows, pointwise, pool, optimisers, probes)
 #: Name of the function → its operator.
 OPERATORS: Final[Mapping[str, Operator]] = {o.name: o for family in _FAMILIES for o in family.OPERATORS}
 

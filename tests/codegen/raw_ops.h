@@ -31,6 +31,14 @@ struct RawOps {
   EB_HD EB_INLINE T parameter(T p) const {
     return p;
   }
+  template <class T, long long N, long long D>
+  EB_HD EB_INLINE T constant(T, eb::Constant<T, N, D> c) const {
+    return constant(c);
+  }
+  template <class T>
+  EB_HD EB_INLINE T parameter(T, T p) const {
+    return p;
+  }
   template <class T>
   EB_HD EB_INLINE T negate(T a) const {
     return -a;

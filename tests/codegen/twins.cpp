@@ -15,6 +15,7 @@ using Ops = EB_OPS;
 using Input = Ops::Activation<const float>;
 using Weight = Ops::Weight<const float>;
 using Output = Ops::Activation<float>;
+using Places = Ops::Activation<std::int64_t>;
 
 #if defined(__CUDACC__)
 #define EB_KERNEL extern "C" __global__ void
@@ -92,7 +93,7 @@ EB_KERNEL softmax_forward_naive(const float* x, float* y, eb::RowShape s) {
 EB_KERNEL layer_norm_forward_naive(const float* x, const float* weight, const float* bias, float* y,
                                    Ops::Parameter<float> length, Ops::Parameter<float> epsilon, eb::RowShape s) {
   Ops ops;
-  const eb::LayerNormOperands<Ops, float> a{Input(x), Weight(weight), Weight(bias), Output(y), length, epsilon};
+  const eb::LayerNormOperands<Ops, float> a{Input(x), Weight(weight), Weight(bias), Output(y), Output(nullptr), Output(nullptr), length, epsilon};
   EB_FOR(r, s.rows) {
     eb::layer_norm_forward_naive(ops, a, s, r);
     EB_ONE_MORE(y, r)
@@ -110,7 +111,7 @@ EB_KERNEL gelu_forward_naive(const float* x, float* y, eb::Index n) {
 
 EB_KERNEL max_pool2d_forward_naive(const float* x, float* y, Ops::Parameter<float> window, eb::PoolShape s) {
   Ops ops;
-  const eb::PoolOperands<Ops, float> a{Input(x), Output(y), window};
+  const eb::PoolOperands<Ops, float> a{Input(x), Output(y), Places(nullptr), window};
   const eb::Index H_out = s.H_out(), W_out = s.W_out();
   EB_FOR(e, s.N * s.C * H_out * W_out) {
     eb::pool2d_forward_naive<eb::MaxPool>(ops, a, s, e / W_out / H_out, e / W_out % H_out, e % W_out);

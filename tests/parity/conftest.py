@@ -13,12 +13,12 @@ UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 @pytest.fixture(autouse=True)
 def poisoned_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every result and scratch buffer starts as NaN: an element that a kernel leaves out is seen."""
+    """Every result and scratch buffer starts as NaN (a place as 111): an element that a kernel leaves out is seen."""
     allocate = Workspace.allocate
 
     def poisoned(self: Workspace, name: str, shape: tuple[int, ...], dtype: str) -> Any:
         memory = allocate(self, name, shape, dtype)
-        memory[...] = float("nan")
+        memory[...] = float("nan") if dtype.startswith("float") else 111
         return memory
 
     monkeypatch.setattr(Workspace, "allocate", poisoned)

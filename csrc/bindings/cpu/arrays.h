@@ -24,18 +24,26 @@ inline EbDtype dtype_of(const py::array& array) {
   throw py::type_error("unsupported element type " + std::string(py::str(array.dtype())));
 }
 
-// The data of a dense array of this shape and type; null for None.
-inline void* data_of(const py::object& object, const char* name, EbDtype dtype, std::initializer_list<Index> shape,
-                     bool written) {
-  if (object.is_none()) return nullptr;
+// The data of a dense array of this shape.
+inline void* data_of(const py::object& object, const char* name, std::initializer_list<Index> shape, bool written) {
   auto array = py::cast<py::array>(object);
   const int dense = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-  bool fits = dtype_of(array) == dtype && (array.flags() & dense) == dense && (!written || array.writeable()) &&
+  bool fits = (array.flags() & dense) == dense && (!written || array.writeable()) &&
               array.ndim() == static_cast<py::ssize_t>(shape.size());
   py::ssize_t axis = 0;
   for (const Index size : shape) fits = fits && array.shape(axis++) == size;
   if (!fits) throw py::value_error(std::string(name) + ": wrong shape, element type, layout or not writeable");
   return const_cast<void*>(array.data());
+}
+
+// The same, of this element type; null for None.
+inline void* data_of(const py::object& object, const char* name, EbDtype dtype, std::initializer_list<Index> shape,
+                     bool written) {
+  if (object.is_none()) return nullptr;
+  if (dtype_of(py::cast<py::array>(object)) != dtype) {
+    throw py::value_error(std::string(name) + ": wrong shape, element type, layout or not writeable");
+  }
+  return data_of(object, name, shape, written);
 }
 
 inline const void* input(const py::object& object, const char* name, EbDtype dtype,

@@ -4,9 +4,9 @@
 
 #include "bindings/cpu/attention.h"
 #include "bindings/cpu/conv.h"
+#include "bindings/cpu/elementwise.h"
 #include "bindings/cpu/gru.h"
 #include "bindings/cpu/linear.h"
-#include "bindings/cpu/pointwise.h"
 #include "bindings/cpu/pool.h"
 #include "bindings/cpu/probes.h"
 #include "bindings/cpu/rows.h"
@@ -49,7 +49,7 @@ PYBIND11_MODULE(_cpu, module) {
   eb::bindings::define_attention(module);
   eb::bindings::define_linear(module);
   eb::bindings::define_rows(module);
-  eb::bindings::define_pointwise(module);
+  eb::bindings::define_elementwise(module);
   eb::bindings::define_pool(module);
   eb::bindings::define_probes(module);
 }

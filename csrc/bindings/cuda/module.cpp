@@ -1,5 +1,5 @@
 // energybench._cuda: device addresses, sizes, device and stream in. Whoever calls has checked that the addresses hold
-// arrays of these sizes (energybench/kernels/launch.py). Loads without a GPU or a driver; only a call can fail.
+// arrays of these sizes (energybench/kernels/call.py). Loads without a GPU or a driver; only a call can fail.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -101,8 +101,8 @@ py::object linear(const std::string& dtype, const std::vector<Index>& sizes, con
 py::object softmax(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, int device,
                    std::uintptr_t stream, bool counting) {
   require_sizes(sizes, 2, a, 2);
-  const eb::RowShape s{sizes[0], sizes[1], 0, 0};
-  const EbRowArrays arrays{at(a, 0), nullptr, nullptr, at(a, 1)};
+  const eb::RowShape s{sizes[0], sizes[1], 0, 0, 0};
+  const EbSoftmaxArrays arrays{at(a, 0), nullptr, at(a, 1)};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
     return eb_cuda_softmax(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
@@ -112,8 +112,8 @@ py::object softmax(const std::string& dtype, const std::vector<Index>& sizes, co
 py::object layer_norm(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, double epsilon,
                       int device, std::uintptr_t stream, bool counting) {
   require_sizes(sizes, 2, a, 4);
-  const eb::RowShape s{sizes[0], sizes[1], a[1] != 0, a[2] != 0};
-  const EbRowArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3)};
+  const eb::RowShape s{sizes[0], sizes[1], a[1] != 0, a[2] != 0, 0};
+  const EbLayerNormArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3)};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
     return eb_cuda_layer_norm(type, &s, &arrays, epsilon, device, reinterpret_cast<void*>(stream), counts, error);
@@ -138,8 +138,8 @@ py::object pool2d(const std::string& dtype, const std::vector<Index>& sizes, con
   require_sizes(sizes, 12, a, 2);
   const Index* z = sizes.data();
   require(z[6] > 0 && z[7] > 0, "stride must be positive");
-  const eb::PoolShape s{z[0], z[1], z[2], z[3], z[4], z[5], z[6], z[7], z[8], z[9], z[10], z[11]};
-  const EbElementArrays arrays{at(a, 0), at(a, 1)};
+  const eb::PoolShape s{z[0], z[1], z[2], z[3], z[4], z[5], z[6], z[7], z[8], z[9], z[10], z[11], 0};
+  const EbPoolArrays arrays{at(a, 0), at(a, 1), nullptr};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
     return eb_cuda_pool2d(kKind, type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);

@@ -1,38 +1,46 @@
-// Naive rungs of pooling: one thread a row of outputs.
+// Naive rungs of pooling: one thread a row of outputs, and a plane backward.
 #include <omp.h>
 
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 
 namespace eb::naive {
-namespace {
-
-template <class Kind, class Ops, class T>
-void pool2d_of(Type<Ops>, Type<T>, const PoolShape& s, const EbElementArrays& arrays, int threads, OpCounts* counts) {
-  const auto a = operands<Ops, T>(arrays, s);
-  const Index H_out = s.H_out(), W_out = s.W_out();
-#pragma omp parallel num_threads(threads)
-  {
-    Ops ops;
-#pragma omp for schedule(static)
-    for (Index row = 0; row < s.N * s.C * H_out; ++row) {
-      for (Index ow = 0; ow < W_out; ++ow) pool2d_forward_naive<Kind>(ops, a, s, row / H_out, row % H_out, ow);
-    }
-    merge(ops, counts);
-  }
+int pool2d(EbPool kind, EbDtype dtype, const PoolShape& s, const EbPoolArrays& arrays, int threads, OpCounts* counts,
+           EbError* error) {
+  return dispatch(dtype, counts, error, [&](auto ops_type, auto element) {
+    using Ops = typename decltype(ops_type)::Of;
+    using T = typename decltype(element)::Of;
+    const auto a = operands<Ops, T>(arrays, s);
+    const Index H_out = s.H_out(), W_out = s.W_out();
+    in_parallel<Ops>(s.N * s.C * H_out, threads, counts, [&](auto& ops, Index row) {
+      for (Index ow = 0; ow < W_out; ++ow) {
+        if (kind == EB_POOL_avg) {
+          pool2d_forward_naive<AvgPool>(ops, a, s, row / H_out, row % H_out, ow);
+        } else if (s.keep_winners) {
+          max_pool2d_winners_naive(ops, a, s, row / H_out, row % H_out, ow);
+        } else {
+          pool2d_forward_naive<MaxPool>(ops, a, s, row / H_out, row % H_out, ow);
+        }
+      }
+    });
+  });
 }
 
-}  // namespace
-
-int pool2d(EbPool kind, EbDtype dtype, const PoolShape& shape, const EbElementArrays& arrays, int threads,
-           OpCounts* counts, EbError* error) {
-  return dispatch(dtype, counts, error, [&](auto ops, auto element) {
-    switch (kind) {
-      case EB_POOL_max:
-        return pool2d_of<MaxPool>(ops, element, shape, arrays, threads, counts);
-      case EB_POOL_avg:
-        return pool2d_of<AvgPool>(ops, element, shape, arrays, threads, counts);
-    }
+int pool2d_backward(EbPool kind, EbDtype dtype, const PoolShape& s, const EbPoolArrays& arrays, int threads,
+                    OpCounts* counts, EbError* error) {
+  return dispatch(dtype, counts, error, [&](auto ops_type, auto element) {
+    using Ops = typename decltype(ops_type)::Of;
+    using T = typename decltype(element)::Of;
+    const auto a = pool_backward_operands<Ops, T>(arrays, s);
+    bool inside = true;
+    in_parallel<Ops>(s.N * s.C, threads, counts, [&](auto& ops, Index plane) {
+      if (kind == EB_POOL_avg) return avg_pool2d_backward_naive(ops, a, s, plane);
+      if (!max_pool2d_backward_naive(ops, a, s, plane)) {
+#pragma omp atomic write
+        inside = false;
+      }
+    });
+    return inside ? 0 : refuse(error, "a winner lies outside the image");
   });
 }
 

@@ -47,13 +47,14 @@ def layer_norm_backward(call: OpCall) -> Cost:
     mask = call.args[-1]
     x = call.tensor(1)
     stats = call.tensor(3) if "layer" in call.name else call.tensor(2)
+    weight, bias = call.args[5:7] if "layer" in call.name else (call.args[4], None)
     work = Ops()
     if mask[0]:
         work = ops("layer_norm_backward").times(x.numel).plus(ops("layer_norm_backward_row").times(stats.numel))
-        weight = call.args[5 if "layer" in call.name else 4]
         work = work.plus(_affine(x.numel, weight=weight is not None, bias=False))
     work = work.plus(_affine(x.numel, weight=bool(mask[1]), bias=bool(mask[2]), suffix="_backward"))
-    return Cost("norm", ops=work)
+    # the bias is an argument whose values no gradient needs
+    return Cost("norm", ops=work).with_traffic(reads=tuple(t for t in call.inputs if t is not bias))
 
 
 @register_formula("aten::_fused_rms_norm", "aten::rms_norm")

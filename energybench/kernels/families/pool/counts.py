@@ -17,12 +17,36 @@ def _sizes(shape: PoolShape) -> tuple[int, int, int]:
 
 
 def max_pool2d(shape: PoolShape, request: CountRequest) -> OpCounts:
-    """Counts of a maximum pool: a compare for each tap inside the image."""
+    """Counts of a maximum pool: a compare for each tap inside the image; the winners' places where they are kept."""
     inputs, taps, outputs = _sizes(shape)
-    return request.tallies(compulsory=Traffic(inputs, outputs), issued=Traffic(taps, outputs), compares=taps)
+    places = {"int64": Traffic(0, outputs)} if shape.keep_winners else {}
+    return request.tallies(
+        compulsory=Traffic(inputs, outputs), issued=Traffic(taps, outputs), others=places, compares=taps
+    )
 
 
 def avg_pool2d(shape: PoolShape, request: CountRequest) -> OpCounts:
     """Counts of an average pool: an add for each tap inside the image, a division for each output."""
     inputs, taps, outputs = _sizes(shape)
     return request.tallies(compulsory=Traffic(inputs, outputs), issued=Traffic(taps, outputs), adds=taps, divs=outputs)
+
+
+def max_pool2d_backward(shape: PoolShape, request: CountRequest) -> OpCounts:
+    """Counts of its gradient: zeros, then each output's gradient added to its winner."""
+    inputs, _, outputs = _sizes(shape)
+    return request.tallies(
+        compulsory=Traffic(outputs, inputs),
+        issued=Traffic(2 * outputs, inputs + outputs),
+        others={"int64": Traffic(outputs, 0)},
+        adds=outputs,
+    )
+
+
+def avg_pool2d_backward(shape: PoolShape, request: CountRequest) -> OpCounts:
+    """Counts of its gradient: zeros, then each output's share added to its taps. Tuned rungs keep a row of shares."""
+    inputs, taps, outputs = _sizes(shape)
+    if request.variant == "naive":
+        issued = Traffic(outputs + taps, inputs + taps)
+    else:
+        issued = Traffic(outputs + 2 * taps, inputs + taps + outputs)
+    return request.tallies(compulsory=Traffic(outputs, inputs), issued=issued, adds=taps, divs=outputs)

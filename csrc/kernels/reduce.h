@@ -1,0 +1,87 @@
+// Walking a row in lanes: maps and reductions with as many operations as the scalar loop makes.
+//
+// What a walk does at element i it is given as f(ops, lanes, i, …), once for whole vectors and once for the part vector
+// at the row's end, whose policy uses the first lanes alone.
+#pragma once
+
+#include "common/ops.h"
+#include "common/unrolled.h"
+
+namespace eb {
+
+// f(ops, lanes, i) for every vector of a row of n.
+template <int W, class Ops, class F>
+EB_HD EB_INLINE void each_vector(Ops& ops, Index n, const F& f) {
+  constexpr Lanes<W> lanes{};
+  const Index whole = n / W * W;
+  for (Index i = 0; i < whole; i += W) f(ops, lanes, i);
+  if (whole < n) {
+    auto part = ops.first(n - whole);
+    f(part, lanes, whole);
+  }
+}
+
+struct Sum {
+  template <class Ops, class V>
+  EB_HD EB_INLINE static V join(Ops& ops, V a, V b) {
+    return ops.add(a, b);
+  }
+  template <class Ops, class V, class S>
+  EB_HD EB_INLINE static S fold(Ops& ops, V lanes, S start) {
+    return ops.fold_add(lanes, start);
+  }
+};
+struct Largest {
+  template <class Ops, class V>
+  EB_HD EB_INLINE static V join(Ops& ops, V a, V b) {
+    return ops.max(a, b);
+  }
+  template <class Ops, class V, class S>
+  EB_HD EB_INLINE static S fold(Ops& ops, V lanes, S start) {
+    return ops.fold_max(lanes, start);
+  }
+};
+
+// Reduces kCount values of every element into `result`, which holds the starts: f(ops, lanes, i, values) fills values.
+// Four accumulators hide the latency of the operation; each begins as its first vector and is folded into the start at
+// the end, so n elements cost n operations.
+template <class Reduction, int W, class T, int kCount, class Ops, class F>
+EB_HD EB_INLINE void reduce(Ops& ops, Index n, Scalar<T> (&result)[kCount], const F& f) {
+  constexpr Lanes<W> lanes{};
+  constexpr int kChains = 4;
+  const Index whole = n / W;
+  if (whole >= kChains) {
+    Vec<T, W> chain[kChains][kCount], value[kCount];
+    unrolled<kChains>([&](auto c) EB_ALWAYS_INLINE { f(ops, lanes, c * W, chain[c]); });
+    Index v = kChains;
+    for (; v + kChains <= whole; v += kChains) {
+      unrolled<kChains>([&](auto c) EB_ALWAYS_INLINE {
+        f(ops, lanes, (v + c) * W, value);
+        unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE { chain[c][k] = Reduction::join(ops, chain[c][k], value[k]); });
+      });
+    }
+    for (; v < whole; ++v) {
+      f(ops, lanes, v * W, value);
+      unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE { chain[0][k] = Reduction::join(ops, chain[0][k], value[k]); });
+    }
+    unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE {
+      const auto low = Reduction::join(ops, chain[0][k], chain[1][k]);
+      const auto high = Reduction::join(ops, chain[2][k], chain[3][k]);
+      result[k] = Reduction::fold(ops, Reduction::join(ops, low, high), result[k]);
+    });
+  } else {
+    for (Index v = 0; v < whole; ++v) {
+      Vec<T, W> value[kCount];
+      f(ops, lanes, v * W, value);
+      unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE { result[k] = Reduction::fold(ops, value[k], result[k]); });
+    }
+  }
+  if (whole * W < n) {
+    Vec<T, W> value[kCount];
+    auto part = ops.first(n - whole * W);
+    f(part, lanes, whole * W, value);
+    unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE { result[k] = Reduction::fold(part, value[k], result[k]); });
+  }
+}
+
+}  // namespace eb
