@@ -39,12 +39,13 @@ class _Fitted(NamedTuple):
     shape: _Shape
 
 
-def fit_time_law(table: FeatureTable, *, rows: BoolArray | None = None) -> TimeLaw | None:
+def fit_time_law(table: FeatureTable, *, rows: BoolArray | None = None, by_class: bool = False) -> TimeLaw | None:
     """The law of `TimeLaw` from durations in the table; None where fewer rows than parameters have work.
 
-    Rows of whole networks are used only where there are no others: a roofline holds operator by operator. Kernel
-    classes with at least `CLASS_ROWS` rows get rates of their own, drawn towards those of all kernels, where these
-    predict left-out rows better.
+    Rows of whole networks are used only where there are no others: a roofline holds operator by operator. With
+    `by_class`, kernel classes with at least `CLASS_ROWS` rows get rates of their own, drawn towards those of all
+    kernels, where these predict left-out rows better. It is off by default, since networks that were never run were
+    not predicted better by it (docs/models.md).
     """
     part = _timed(table, rows)
     dtypes = part.dtypes
@@ -61,18 +62,18 @@ def fit_time_law(table: FeatureTable, *, rows: BoolArray | None = None) -> TimeL
     if with_host.cost < best.cost * (1 - _GAIN) - _GAIN_PER_ROW * len(part):
         best = with_host
     log_predicted = _log_predict(X, best.rates, best.shape)
-    by_class: dict[str, Rates] = {}
-    for name in sorted({str(k) for k in part.kernel_class}):
+    of_class: dict[str, Rates] = {}
+    for name in sorted({str(k) for k in part.kernel_class}) if by_class else ():
         inside = np.asarray(part.kernel_class == name, dtype=np.bool_)
         if int(inside.sum()) < CLASS_ROWS or inside.all():
             continue
         own = _own_rates(X[inside], log_time[inside], best)
         if own is not None:
-            by_class[name] = _rates(own, dtypes)
+            of_class[name] = _rates(own, dtypes)
             log_predicted[inside] = _log_predict(X[inside], own.rates, own.shape)
     spread = 1.4826 * float(np.median(np.abs(log_time - log_predicted)))  # MAD to standard deviation, normal law
     dispatch_s = float(best.rates[-1]) if best.shape.host else 0.0
-    return TimeLaw(_rates(best, dtypes), spread, len(part), by_class, dispatch_s)
+    return TimeLaw(_rates(best, dtypes), spread, len(part), of_class, dispatch_s)
 
 
 def _timed(table: FeatureTable, rows: BoolArray | None) -> FeatureTable:

@@ -100,15 +100,16 @@ def test_a_call_waits_for_the_slower_of_host_and_device() -> None:
 
 
 def test_a_class_of_its_own_gets_its_rates() -> None:
-    slow = fit_time_law(timed_operators(slow_conv=3.0))
+    slow = fit_time_law(timed_operators(slow_conv=3.0), by_class=True)
     assert "conv" in slow.by_class
     assert slow.by_class["conv"].mac_s["float32"] == pytest.approx(3 / 2e12, rel=0.1)
     assert slow.rel_stdev < 0.04
     test = timed_operators(slow_conv=3.0, seed=1)
     assert np.median(np.abs(slow.predict_s(test) / test.column("time_s") - 1)) < 0.03
-    assert fit_time_law(timed_operators()).by_class == {}
+    assert fit_time_law(timed_operators(), by_class=True).by_class == {}
+    assert fit_time_law(timed_operators(slow_conv=3.0)).by_class == {}
 
 
 def test_the_law_survives_its_file() -> None:
-    law = fit_time_law(timed_operators(slow_conv=3.0, dispatch_s=2e-5))
+    law = fit_time_law(timed_operators(slow_conv=3.0, dispatch_s=2e-5), by_class=True)
     assert TimeLaw.from_dict(law.to_dict()) == law
