@@ -317,6 +317,7 @@ def main() -> int:
     parser.add_argument("--report", choices=TREES, help=argparse.SUPPRESS)
     parser.add_argument("--worker", choices=TOOLS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    arguments.peers = os.path.abspath(arguments.peers)  # workers run in a directory of their own
     if arguments.report:
         reporter(arguments.worker, arguments.report)
         return 0
