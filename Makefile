@@ -98,5 +98,11 @@ conformance: .venv-peers/.installed  ## energybench and other counters against e
 bench-count: $(VENV)/.dev  ## time and memory of a count: docs/bench-count.md
 	$(BIN)/python -m benchmarks.count_speed
 
+bench-estimate: $(VENV)/.dev  ## time of an estimate, and of opening a large report: docs/bench-estimate.md
+	$(BIN)/python -m benchmarks.estimate_speed
+
+bench-watch: $(VENV)/.dev  ## what watching costs a training: docs/bench-watch.md
+	$(BIN)/python -m benchmarks.watch
+
 clean:           ## remove what was built, keep .venv and runs
 	rm -rf build *.egg-info energybench/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
