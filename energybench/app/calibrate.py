@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ def calibrate(
         device: ``cpu`` or ``cuda:N``; for a simulated meter the label of the virtual device.
         meter: ``auto | rapl | nvml | pyrapl | modelled | simulated:FILE.toml``.
         design: ``quick | standard | thorough``.
-        budget_s: Stop before this many seconds, on the meter's clock; None for no limit.
+        budget_s: Stop before this many seconds, on the meter's clock; None for the design's own time.
         out: Directory of the run; ``runs/<stamp>`` when None.
         resume: Go on with the run in `out`.
         seed: Seed of order, phases and inputs.
@@ -52,10 +53,12 @@ def calibrate(
         MeterUnavailable: no such meter or device here; nothing else stands in for it.
         RecordError, ThrottledError: as `energybench.protocol.run_design`.
     """
+    from energybench.meters.clock import VirtualClock
     from energybench.meters.discovery import open_meter
     from energybench.protocol import run_design
     from energybench.workloads import named_design
 
+    begun_s = time.monotonic()
     if budget_s is not None and not budget_s > 0:
         raise UsageError(f"budget {budget_s!r} is not positive; write it as 90s or 10m")
     if resume and out is None:
@@ -74,6 +77,8 @@ def calibrate(
             run,
             seed=seed,
             budget_s=budget_s,
+            # Loading torch and opening the device took real time, which a virtual clock knows nothing of.
+            spent_s=0.0 if isinstance(opened.clock, VirtualClock) else time.monotonic() - begun_s,
             resume=resume,
             progress=progress,
             tdp_w=tdp_w,

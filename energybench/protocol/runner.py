@@ -37,7 +37,7 @@ from energybench.records.jsonl import JsonlWriter
 from energybench.records.reading import MeterCharacteristics
 from energybench.records.run_directory import RunDirectory
 from energybench.records.run_record import RunRecord
-from energybench.units import Second, Watt, ns_to_s
+from energybench.units import Second, Watt, ns_to_s, s_to_ns
 from energybench.version import __version__
 from energybench.workloads.designs import Design
 from energybench.workloads.workload import Workload
@@ -57,6 +57,8 @@ MAX_WARM_UP_S: Final[Second] = 30.0
 MODELLED_WARM_UP_S: Final[Second] = 0.5
 #: Of the budget, spent on warming up at most.
 WARM_UP_SHARE: Final = 0.1
+#: Kept of the budget for writing the manifest and letting go of the device.
+CLOSING_S: Final[Second] = 0.5
 
 
 def run_design(
@@ -67,6 +69,7 @@ def run_design(
     *,
     seed: int = 0,
     budget_s: Second | None = None,
+    spent_s: Second = 0.0,
     resume: bool = False,
     progress: Progress | None = None,
     tdp_w: Watt | None = None,
@@ -89,6 +92,7 @@ def run_design(
         run: Where the files go.
         seed: Seed of order, phase and inputs.
         budget_s: Stop before this time on the meter's clock; None for the design's own time, if it has one.
+        spent_s: How much of the budget was spent before the call.
         resume: Go on with the run that lies in `run`.
         progress: Callbacks.
         tdp_w: Datasheet power, recorded for the null model that uses it.
@@ -107,10 +111,11 @@ def run_design(
     """
     run.create()
     with JsonlWriter(run.records_path) as records, JsonlWriter(run.readings_path) as readings:
+        run.remove_leftovers()
         done = {record.row_id: record for record in run.read_records()}
         if done and not resume:
             raise UsageError(f"{run.path} holds a run already; add --resume to go on with it or choose another --out")
-        begin_ns = meter.clock.now_ns()
+        begin_ns = meter.clock.now_ns() - s_to_ns(spent_s)
         found = characterise(meter) if characteristics is None else characteristics
         gpu = getattr(meter, "device_state", None)
         environment = capture_environment(
@@ -289,7 +294,8 @@ class _Runner:
         return self._rows_s / self._rows_taken if self._rows_taken else self.plan.row_s
 
     def _out_of_time(self) -> bool:
-        return self.budget_s is not None and self._spent_s() + self._longest_row_s > self.budget_s
+        left_s = self._longest_row_s + CLOSING_S
+        return self.budget_s is not None and self._spent_s() + left_s > self.budget_s
 
     def _take(self, row: Row) -> None:
         begin_ns = self.meter.clock.now_ns()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -11,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, NoReturn
 
 from energybench.errors import RecordError
+from energybench.records.atomic_file import sync_directory
 
 
 def _refuse_constant(token: str) -> NoReturn:
@@ -89,6 +92,7 @@ class JsonlWriter:
                 f"{path} is being written by another process; wait for it or choose another --out"
             ) from None
         self._recover_tail()
+        sync_directory(path.parent)
 
     def _recover_tail(self) -> None:
         """Cut off a line that a crash left torn, and end a whole one, so that the next line starts on its own."""
@@ -106,17 +110,23 @@ class JsonlWriter:
         os.fsync(self._fd)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Write one line and sync it. Raises RecordError when the disk is full or the row holds NaN."""
+        """Write one line and sync it. Raises RecordError when the disk is full or the row holds NaN.
+
+        A line that the disk took in part only is cut off again.
+        """
         try:
             line = json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n"
         except ValueError as error:
             raise RecordError(f"row holds a number that is not finite ({error}); it was not written") from error
+        size = os.fstat(self._fd).st_size
         try:
             written = os.write(self._fd, line)
             if written != len(line):
-                raise OSError(28, "short write")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._fd)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, size)
             raise RecordError(f"{self.path} refused a row ({error.strerror}); free some space and --resume") from error
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from energybench.errors import RecordError
-from energybench.records.atomic_file import write_text_atomic
+from energybench.records.atomic_file import remove_leftovers, write_text_atomic
 from energybench.records.environment import Environment
 from energybench.records.jsonl import iter_jsonl, loads_strict
 from energybench.records.run_record import RunRecord
@@ -88,6 +88,11 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordError(f"{self.path} cannot be created ({error.strerror}); choose another --out") from error
+
+    def remove_leftovers(self) -> None:
+        """Remove the half-written files of a process that was killed; for the one process that may write the run."""
+        for path in (self.environment_path, self.manifest_path):
+            remove_leftovers(path)
 
     def write_environment(self, environment: Environment) -> None:
         """Add `environment` under its hash; a resumed run on a changed machine keeps both."""

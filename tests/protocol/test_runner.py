@@ -355,3 +355,25 @@ def _host_run(design: Design, path: Path, meter_class) -> Manifest:
     meter.period_s = 1e-4
     known = MeterCharacteristics(1e-4, 1e-3, 1e-5, 1e-5, 10.0, 0.1)
     return run_design(design, HostExecutor("cpu"), meter, RunDirectory(path), characteristics=known)
+
+
+def test_the_clock_of_the_day_does_not_matter(small_design, run_virtual, tmp_path, monkeypatch):
+    """It may jump, back too: nothing that is measured reads it."""
+
+    def jumping():
+        raise AssertionError("the time of day was read")
+
+    run_virtual(small_design, tmp_path / "a")
+    monkeypatch.setattr("time.time", jumping)
+    monkeypatch.setattr("time.time_ns", jumping)
+    monkeypatch.setattr("energybench.protocol.manifest.utc_now", lambda: "1970-01-01T00:00:00+00:00")
+    run_virtual(small_design, tmp_path / "b")
+    a, b = (RunDirectory(tmp_path / name).read_records() for name in "ab")
+    assert [(r.row_id, r.energy_j, r.begin_ns) for r in a] == [(r.row_id, r.energy_j, r.begin_ns) for r in b]
+
+
+def test_time_spent_before_the_run_counts(small_design, run_virtual, tmp_path):
+    run_virtual(small_design, tmp_path / "a", budget_s=150.0, spent_s=50.0)
+    records = RunDirectory(tmp_path / "a").read_records()
+    assert 4 <= len(records) < 12
+    assert records[-1].end_ns <= 100e9

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,3 +140,41 @@ def test_damaged_json_file_is_one_line(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(RecordError, match="run.json"):
         read_json(path)
+
+
+def test_a_full_disk_is_an_error_with_its_remedy() -> None:
+    """The kernel's own full device: every write ends with ENOSPC."""
+    with (
+        JsonlWriter(Path("/dev/full")) as writer,
+        pytest.raises(RecordError, match="No space left on device.*free some space and --resume"),
+    ):
+        writer.append({"a": 1})
+
+
+def test_a_line_that_the_disk_took_in_part_is_cut_off(tmp_path: Path) -> None:
+    """A file size limit stops the write in the middle of the third line; the file then ends with the second."""
+    code = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from energybench.errors import RecordError; from energybench.records.jsonl import JsonlWriter\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (250, 250))\n"
+        "with JsonlWriter(Path(sys.argv[1])) as writer:\n"
+        "    for i in range(3):\n"
+        "        try: writer.append({'i': i, 'text': 'x' * 80})\n"
+        "        except RecordError as error: print(error)\n"
+    )
+    path = tmp_path / "records.jsonl"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert "refused a row" in done.stdout
+    assert path.read_bytes().count(b"\n") == 2
+    assert path.read_bytes().endswith(b"\n")
+    assert [row["i"] for _, row in iter_jsonl(path)] == [0, 1]
+
+
+def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """``/proc`` takes no new directory, from root neither; a file stands where another directory should be."""
+    (tmp_path / "file").touch()
+    for path in (Path("/proc/energybench"), tmp_path / "file" / "run"):
+        with pytest.raises(RecordError, match="cannot be created.*choose another --out"):
+            RunDirectory(path).create()
+    with pytest.raises(RecordError, match="cannot be written.*choose another --out"):
+        JsonlWriter(Path("/proc/energybench.jsonl"))
