@@ -35,6 +35,16 @@ def normal_tensors(
     return tuple(t.to(device=device, dtype=torch_dtype(dtype)) for t in drawn)
 
 
+def token_tensors(
+    shapes: tuple[tuple[int, ...], ...], *, below: int, device: str, seed: int
+) -> tuple[torch.Tensor, ...]:
+    """One tensor of independent whole numbers, uniform over 0 … below − 1, per shape; drawn as `normal_tensors`."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randint(below, shape, generator=generator).to(device=device) for shape in shapes)
+
+
 def all_finite(value: object) -> bool:
     """Whether every element of a tensor, or of tensors in tuples, lists and mappings, is finite."""
     import torch

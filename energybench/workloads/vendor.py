@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from energybench.records.op_counts import DTYPE_BYTES, DTYPE_SHORT, OpCounts
 from energybench.records.vocabulary import Family, KernelClass
-from energybench.workloads.inputs import all_finite, normal_tensors, torch_dtype
+from energybench.workloads.inputs import all_finite, normal_tensors, token_tensors, torch_dtype
 from energybench.workloads.workload import Runnable, Tally, Workload
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ class ModuleRecipe:
     """A torch module with its inputs, in evaluation mode, or one training step without the optimiser.
 
     A training step is the forward pass, the sum of the outputs as a loss, and the backward pass.
+
+    `tokens`  above 0, the inputs are whole numbers below it instead of normal values
     """
 
     factory: Callable[[], torch.nn.Module]
@@ -99,6 +101,7 @@ class ModuleRecipe:
     dtype: str = "float32"
     training: bool = False
     component: str | None = None
+    tokens: int = 0
 
     def tally(self) -> Tally:
         """Counts on the meta device: no weights are allocated, nothing runs."""
@@ -106,7 +109,8 @@ class ModuleRecipe:
 
         with torch.device("meta"):
             model = self.factory().to(torch_dtype(self.dtype)).train(self.training)
-        inputs = tuple(torch.empty(s, dtype=torch_dtype(self.dtype), device="meta") for s in self.shapes)
+        input_dtype = torch.int64 if self.tokens else torch_dtype(self.dtype)
+        inputs = tuple(torch.empty(s, dtype=input_dtype, device="meta") for s in self.shapes)
         return _model_tally(model, inputs, backward=self.training, component=self.component)
 
     def issued_counts(self) -> OpCounts | None:
@@ -114,14 +118,17 @@ class ModuleRecipe:
         return None
 
     def build(self, device: str, threads: int | None, seed: int) -> Runnable:
-        """The module with its default weights from `seed`, and normal inputs, on the device."""
+        """The module with its default weights from `seed`, and its inputs, on the device."""
         import torch
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self.factory()
         model = model.to(device=device, dtype=torch_dtype(self.dtype)).train(self.training)
-        inputs = normal_tensors(self.shapes, dtype=self.dtype, device=device, seed=seed)
+        if self.tokens:
+            inputs = token_tensors(self.shapes, below=self.tokens, device=device, seed=seed)
+        else:
+            inputs = normal_tensors(self.shapes, dtype=self.dtype, device=device, seed=seed)
         return _TrainingCall(model, inputs) if self.training else _TorchCall(lambda: model(*inputs))
 
 
