@@ -30,6 +30,7 @@ from energybench.model.equation import Equation
 from energybench.model.features import FeatureTable, FloatArray
 from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations, Target
+from energybench.records.sealed import refuse_sealed
 from energybench.records.vocabulary import FAMILIES
 
 if TYPE_CHECKING:
@@ -77,11 +78,12 @@ def fit_records(
         seed: of random splits.
 
     Raises:
-        RecordError: rows that cannot be measurements, or are there twice.
+        RecordError: rows that cannot be measurements, are there twice, or are of sealed networks.
         FitError: mixed kinds, devices, meters or traffic bases, nothing to fit, or an equation that cannot be fitted.
     """
     if not 0 < level < 1:
         raise FitError(f"level {level!r} is not between 0 and 1; use 0.95 for 95 % intervals")
+    refuse_sealed(records["workload"], records["network"])
     everything = _of_families(Observations.from_frame(records, target=target), families)
     held = everything.labels["split"] == "heldout"
     if held.all():

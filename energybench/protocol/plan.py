@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from energybench.workloads.workload import Workload
@@ -24,21 +24,33 @@ class Row:
         return f"{self.workload.name}#{self.repeat}"
 
 
-def round_rows(workloads: Sequence[Workload], *, repeat: int, seed: int, first_order: int) -> Iterator[Row]:
+def round_rows(
+    workloads: Sequence[Workload],
+    *,
+    repeat: int,
+    seed: int,
+    first_order: int,
+    windows: Callable[[Workload], int] = lambda workload: 1,
+) -> Iterator[Row]:
     """The rows of one round in random order: the same seed gives the same order, and every round its own.
 
     The rows of a split (fit, held out, idle) are spread over the round: each has its random place in its own share of
-    it. Wherever a budget ends the run, held-out and idle rows are among those taken, in proportion.
+    it. Wherever a budget ends the run, held-out and idle rows are among those taken, in proportion. A workload that
+    comes several times a round (`windows`) is spread over it by itself.
     """
     draw = random.Random(f"{seed}/{repeat}")
     shuffled = list(workloads)
     draw.shuffle(shuffled)
-    size = Counter(w.split for w in shuffled)
+    size = Counter(w.split for w in shuffled if windows(w) == 1)
     taken: Counter[str] = Counter()
-    places: list[tuple[float, Workload]] = []
+    places: list[tuple[float, Workload, int]] = []
     for workload in shuffled:
-        places.append(((taken[workload.split] + draw.random()) / size[workload.split], workload))
+        times = windows(workload)
+        if times > 1:
+            places += [((i + draw.random()) / times, workload, repeat * times + i) for i in range(times)]
+            continue
+        places.append(((taken[workload.split] + draw.random()) / size[workload.split], workload, repeat))
         taken[workload.split] += 1
     places.sort(key=lambda place: place[0])
-    for i, (_, workload) in enumerate(places):
-        yield Row(workload, repeat, first_order + i)
+    for i, (_, workload, number) in enumerate(places):
+        yield Row(workload, number, first_order + i)

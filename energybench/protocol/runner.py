@@ -234,7 +234,7 @@ class _Runner:
         )
         wanted_s = manifest.budget_s if manifest.budget_s is not None else design.budget_s
         time_s = None if wanted_s is None else max(1.0, wanted_s - self._spent_s() - self._warm_up_limit_s(wanted_s))
-        workloads = len(design.workloads)
+        workloads = design.round_windows
         # A resumed run keeps its plan: windows of one workload are then alike.
         self.plan = known_plan or plan_rows(
             window_s, period_s or 0.0, workloads=workloads, min_repeats=design.min_repeats, time_s=time_s
@@ -250,7 +250,9 @@ class _Runner:
         self._rows_s, self._rows_taken = 0.0, 0
         self._criteria = {
             w.name: StoppingCriterion(
-                target_rel_error=design.target_rel_error, min_count=design.min_repeats, max_count=design.max_repeats
+                target_rel_error=design.target_rel_error,
+                min_count=design.min_repeats * design.windows_in_a_round(w),
+                max_count=design.max_repeats * design.windows_in_a_round(w),
             )
             for w in design.workloads
         }
@@ -260,8 +262,14 @@ class _Runner:
         warmed_up = False
         for repeat in range(self.design.max_repeats + EXTRA_ROUNDS):
             pending = [w for w in self.design.workloads if not self._criteria[w.name].is_finished()]
-            first_order = repeat * len(self.design.workloads)
-            for row in round_rows(pending, repeat=repeat, seed=self.manifest.seed, first_order=first_order):
+            rows = round_rows(
+                pending,
+                repeat=repeat,
+                seed=self.manifest.seed,
+                first_order=repeat * self.design.round_windows,
+                windows=self.design.windows_in_a_round,
+            )
+            for row in rows:
                 if row.row_id in self.done:
                     self._judge(row, self.done[row.row_id])
                     continue
@@ -280,7 +288,7 @@ class _Runner:
 
     def expected_rows(self) -> int:
         """How many rows the run will have at most, from the repeats still wanted and the time left."""
-        rows = self.design.max_repeats * len(self.design.workloads)
+        rows = self.design.max_repeats * self.design.round_windows
         if self.budget_s is not None:
             left_s = max(0.0, self.budget_s - self._spent_s())
             rows = min(rows, len(self.done) + int(left_s / self._mean_row_s()))

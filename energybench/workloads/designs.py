@@ -58,6 +58,8 @@ class Design:
     `target_rel_error`  repeats stop when the half-width of the 95 % interval of energy per call is below this share
     `window_s`          length of a window on a meter that needs no longer one
     `budget_s`          time the design is meant to take and its rows are planned for; None for as long as needed
+    `anchors`           workloads that come `anchor_windows` times in every round, evenly spread: whatever drifts over a
+                        run is seen in them
     """
 
     name: str
@@ -67,16 +69,31 @@ class Design:
     target_rel_error: float
     window_s: Second
     budget_s: Second | None = None
+    anchors: tuple[str, ...] = ()
+    anchor_windows: int = 1
 
     def __post_init__(self) -> None:
         names = [w.name for w in self.workloads]
         if len(set(names)) != len(names):
             twice = sorted({n for n in names if names.count(n) > 1})
             raise UsageError(f"design {self.name} holds {twice[0]} twice; give each workload its own name")
+        if unknown := sorted(set(self.anchors) - set(names)):
+            raise UsageError(f"design {self.name} has no workload {unknown[0]} to anchor it; add it")
+        if self.anchor_windows < 1:
+            raise UsageError(f"design {self.name}: anchor_windows={self.anchor_windows}; give 1 or more")
         if not 1 <= self.min_repeats <= self.max_repeats:
             raise UsageError(
                 f"design {self.name}: repeats {self.min_repeats}…{self.max_repeats} make no range; mend it"
             )
+
+    def windows_in_a_round(self, workload: Workload) -> int:
+        """How often a workload comes in one round."""
+        return self.anchor_windows if workload.name in self.anchors else 1
+
+    @property
+    def round_windows(self) -> int:
+        """Windows of a whole round."""
+        return sum(map(self.windows_in_a_round, self.workloads))
 
 
 def named_design(name: str, device: str = "cpu") -> Design:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from energybench.records.op_counts import DTYPE_BYTES, DTYPE_SHORT, OpCounts
 from energybench.records.vocabulary import Family, KernelClass
 from energybench.workloads.inputs import all_finite, normal_tensors, token_tensors, torch_dtype
-from energybench.workloads.workload import Runnable, Tally, Workload
+from energybench.workloads.workload import INPUT_DISTRIBUTION, Runnable, Tally, Workload
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +47,7 @@ class OperatorRecipe:
     dtype: str
     into: Callable[..., Any] | None = None
     component: str | None = None
+    distribution: str = INPUT_DISTRIBUTION
 
     def tally(self) -> Tally:
         """Counts of the functional form on the meta device."""
@@ -63,7 +64,7 @@ class OperatorRecipe:
         """Inputs on the device, an output where the operator can write into one, and the call."""
         import torch
 
-        inputs = normal_tensors(self.shapes, dtype=self.dtype, device=device, seed=seed)
+        inputs = normal_tensors(self.shapes, dtype=self.dtype, device=device, seed=seed, distribution=self.distribution)
         if self.into is None:
             functional = self.functional
             return _TorchCall(lambda: functional(*inputs))

@@ -102,3 +102,14 @@ def test_families_choose_rows(frame) -> None:
     assert set(fit.rows.labels["family"]) == {"cnn"}
     with pytest.raises(FitError, match="no row is of the families rnn"):
         fit_records(frame[frame["family"] != "rnn"], families=["rnn"])
+
+
+def test_a_sealed_network_never_enters_a_fit(frame) -> None:
+    """As a held-out row neither: it would be scored, and again, until the equation suits it."""
+    for values in (
+        {"workload": "network/resnet50/n1s224/forward/fp16", "split": "heldout"},
+        {"workload": "network/resnet50/n1s224/forward/fp16"},
+        {"network": "resnet50"},
+    ):
+        with pytest.raises(RecordError, match=r"sealed networks \(resnet50\).*energybench compare"):
+            fit_records(edited(frame, 9, **values))

@@ -12,16 +12,15 @@ if TYPE_CHECKING:
 
 
 class _Attention(nn.Module):
-    """Multi-head attention of x[B, S, width] over itself, or over `memory`[B, M, width] or a cache of keys and values."""
+    """Multi-head attention of x[B, S, width] over itself, `memory`[B, M, width], or a cache of keys and values."""
 
-    def __init__(self, width: int, heads: int, *, inner: int | None = None, bias: bool = True, causal: bool = False):
+    def __init__(self, width: int, heads: int, *, bias: bool = True, causal: bool = False) -> None:
         super().__init__()
-        inner = inner or width
         self.heads, self.causal = heads, causal
-        self.query = nn.Linear(width, inner, bias=bias)
-        self.key = nn.Linear(width, inner, bias=bias)
-        self.value = nn.Linear(width, inner, bias=bias)
-        self.output = nn.Linear(inner, width, bias=bias)
+        self.query = nn.Linear(width, width, bias=bias)
+        self.key = nn.Linear(width, width, bias=bias)
+        self.value = nn.Linear(width, width, bias=bias)
+        self.output = nn.Linear(width, width, bias=bias)
 
     def _split(self, x: Tensor) -> Tensor:
         B, S, inner = x.shape
@@ -241,7 +240,7 @@ class T5Small(nn.Module):
 
 
 class RecurrentLanguageModel(nn.Module):
-    """Embedding, two recurrent layers of 1024 and a vocabulary of 10,000, for tokens[T, B] (after Zaremba et al. 2014)."""
+    """Embedding, two recurrent layers of 1024, a vocabulary of 10,000: tokens[T, B] (after Zaremba et al. 2014)."""
 
     vocabulary = 10_000
 
