@@ -145,6 +145,7 @@ class Gpt2(nn.Module):
     """
 
     vocabulary = 50257
+    cache: Tensor
 
     def __init__(self, batch: int = 1, cached: int = 0, width: int = 768) -> None:
         super().__init__()
@@ -154,7 +155,7 @@ class Gpt2(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.cached = cached
         shape = (12, 2, batch, 12, cached, width // 12)
-        self.register_buffer("cache", torch.randn(shape) if cached else None, persistent=False)
+        self.register_buffer("cache", torch.randn(shape), persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens[B, S] → logits[B, 50257] of the last position."""
@@ -168,6 +169,8 @@ class Gpt2(nn.Module):
 
 class WhisperSmallEncoder(nn.Module):
     """The encoder of Whisper small for mel[B, 80, 3000] (Radford et al. 2022)."""
+
+    position: Tensor
 
     def __init__(self, width: int = 768) -> None:
         super().__init__()
