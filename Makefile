@@ -75,6 +75,9 @@ study-fit: $(VENV)/.dev  ## virtual devices that are not the equation: misfits, 
 study-meters: $(VENV)/.dev  ## virtual sensors of known truth: coverage and width of windows, beside an oracle
 	$(BIN)/python -m benchmarks.study_meters
 
+study-protocol: $(VENV)/.dev  ## virtual devices with every fault of a sensor: 1,000 windows each, docs/study-protocol.md
+	$(BIN)/python benchmarks/study_protocol.py 1000 docs/study-protocol.md
+
 bench-fit: $(VENV)/.dev  ## time the fit of 100,000 records and of 1,000 bootstrap replicates
 	$(BIN)/python benchmarks/fit.py
 
