@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from energybench.errors import UsageError
 from energybench.records.run_directory import RunDirectory
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from energybench.meters.base import EnergyMeter
     from energybench.protocol.executor import Executor
     from energybench.protocol.progress import Progress
+    from energybench.protocol.runner import Choose
+    from energybench.workloads import Design
+
+#: The design whose windows are chosen as it goes, and the time it takes where no budget is given.
+OPTIMAL: Final = "optimal"
+OPTIMAL_BUDGET_S: Final[Second] = 300.0
 
 
 def calibrate(
@@ -30,13 +38,15 @@ def calibrate(
     tdp_w: Watt | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    estimate_of: Sequence[str] = (),
 ) -> RunDirectory:
     """Run a named design and write a run of records.
 
     Args:
         device: ``cpu`` or ``cuda:N``; for a simulated meter the label of the virtual device.
         meter: ``auto | rapl | nvml | pyrapl | modelled | simulated:FILE.toml``.
-        design: ``quick | standard | thorough``.
+        design: ``quick | standard | thorough``, or ``optimal``: windows chosen one batch after the other
+             from what was measured so far.
         budget_s: Stop before this many seconds, on the meter's clock; None for the design's own time.
         out: Directory of the run; ``runs/<stamp>`` when None.
         resume: Go on with the run in `out`.
@@ -44,6 +54,8 @@ def calibrate(
         tdp_w: Datasheet power, in watts. The modelled meter needs it; for any other meter it is recorded only.
         threads: CPU threads; torch's own choice when None.
         progress: Callbacks.
+        estimate_of: With the optimal design: models whose estimates the windows are to narrow, as TARGETs with their
+            inputs (``package.module:factory@1x3x224x224``); none for the coefficients themselves.
 
     Returns:
         The run. Its manifest ``run.json`` says how it ended.
@@ -65,7 +77,11 @@ def calibrate(
         raise UsageError("--resume needs the run to go on with; give its directory with --out")
     if meter.startswith("replay"):
         raise UsageError("a replay has nothing to run; derive a run's values again with: energybench replay RUN")
-    chosen = named_design(design, device)
+    if estimate_of and design != OPTIMAL:
+        raise UsageError("--estimate-of chooses windows for a model; add --design optimal")
+    chosen, choose = (
+        (optimal_design(device, estimate_of)) if design == OPTIMAL else (named_design(design, device), None)
+    )
     opened = open_meter(meter, device=device, tdp_w=tdp_w if meter == "modelled" else None)
     with contextlib.closing(opened):
         executor = _executor(opened, device, threads, seed)
@@ -82,8 +98,30 @@ def calibrate(
             resume=resume,
             progress=progress,
             tdp_w=tdp_w,
+            choose=choose,
         )
     return run
+
+
+def optimal_design(device: str, estimate_of: Sequence[str] = ()) -> tuple[Design, Choose]:
+    """The candidates of the optimal design, and what chooses among them. Raises UsageError, CountingError."""
+    from energybench.app.choose_runs import RunChooser
+    from energybench.counting import count_model
+    from energybench.counting.target import load_target
+    from energybench.workloads.designs import candidate_workloads, named_design
+
+    targets = []
+    for target in estimate_of:
+        model, args, kwargs = load_target(target)
+        targets.append(count_model(model, *args, **kwargs))
+    design = replace(
+        named_design("standard", device),
+        name=OPTIMAL,
+        workloads=candidate_workloads(device),
+        min_repeats=1,
+        budget_s=OPTIMAL_BUDGET_S,
+    )
+    return design, RunChooser(design.workloads, targets=targets)
 
 
 def default_out() -> Path:

@@ -15,7 +15,8 @@ def calibrate(
     device: Device = "cpu",
     meter: Meter = "auto",
     design: Annotated[
-        Literal["quick", "standard", "thorough"], typer.Option(help="How many workloads and repeats.")
+        Literal["quick", "standard", "thorough", "optimal"],
+        typer.Option(help="How many workloads and repeats; optimal chooses windows from those before."),
     ] = "quick",
     budget: Annotated[str | None, typer.Option(help="Stop after this time: 90s, 10m, 1h.")] = None,
     out: Annotated[Path | None, typer.Option(help="Directory of the run; default runs/<stamp>.")] = None,
@@ -23,6 +24,10 @@ def calibrate(
     seed: Annotated[int, typer.Option(help="Seed of order, phases and inputs.")] = 0,
     tdp_w: TdpW = None,
     threads: Threads = None,
+    estimate_of: Annotated[
+        list[str] | None,
+        typer.Option(help="With --design optimal: a TARGET@1x3x224x224 whose estimate is to be narrow; may repeat."),
+    ] = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Run kernels and networks on a device, read its meter around each, and write a run of records.
@@ -47,6 +52,7 @@ def calibrate(
             tdp_w=tdp_w,
             threads=threads,
             progress=progress,
+            estimate_of=estimate_of or (),
         )
     manifest = read_json(run.manifest_path)
     records = run.read_records()

@@ -1,11 +1,11 @@
-"""The next batch of runs, given what is known so far: D-optimal under the coefficients that were fitted last."""
+"""The next batch of runs, given what is known so far: optimal under the coefficients that were fitted last."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from energybench.design.d_optimal import d_optimal_rows
+from energybench.design.i_optimal import i_optimal_rows
 from energybench.errors import UsageError
 
 
@@ -39,18 +39,29 @@ def next_batch(
     *,
     run_so_far: NDArray[np.int64] | None = None,
     cost: NDArray[np.float64] | None = None,
+    targets: NDArray[np.float64] | None = None,
+    most_each: NDArray[np.int64] | None = None,
 ) -> list[int]:
     """Indices of the `n_rows` candidates to run next; an index comes again where a repeat helps most.
+
+    With `targets` those that narrow the targets' estimates most (I-optimal), without those that narrow the
+    coefficients, each relative to itself (A-optimal: I-optimal for every coefficient at once).
 
     Args:
         candidates: (m, k) features of one call of each candidate.
         coefficients: (k,) fitted last.
-        n_rows: how many windows to choose.
+        n_rows: how many windows to choose; fewer come back where `most_each` allows no more.
         run_so_far: indices of the windows taken, with repeats.
         cost: (m,) seconds of a window of each.
+        targets: (t, k) features of one call of each model whose estimate is wanted.
+        most_each: (m,) windows of each candidate at most, those already taken included. Repeats share the equation's
+            misfit at their workload, which no number of them averages out.
 
-    Raises UsageError as `relative_rows` and `d_optimal_rows`.
+    Raises UsageError as `relative_rows` and `i_optimal_rows`.
     """
     rows = relative_rows(candidates, coefficients)
-    taken = None if run_so_far is None or len(run_so_far) == 0 else rows[np.asarray(run_so_far)]
-    return d_optimal_rows(rows, n_rows, existing=taken, cost=cost)
+    so_far = np.zeros(0, dtype=np.int64) if run_so_far is None else np.asarray(run_so_far, dtype=np.int64)
+    most = None if most_each is None else most_each - np.bincount(so_far, minlength=len(rows))
+    # A coefficient that no row carries has a column of zeros; it cannot be narrowed and must not be asked for.
+    wanted = np.eye(rows.shape[1])[rows.any(axis=0)] if targets is None else relative_rows(targets, coefficients)
+    return i_optimal_rows(rows, wanted, n_rows, existing=rows[so_far], cost=cost, most=most)

@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 from collections import Counter
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Final
 
@@ -60,6 +61,9 @@ WARM_UP_SHARE: Final = 0.1
 #: Kept of the budget for writing the manifest and letting go of the device.
 CLOSING_S: Final[Second] = 0.5
 
+#: From the records so far and the workloads that were skipped, the next windows to take, in order.
+Choose = Callable[[Sequence[RunRecord], Container[str]], Sequence[Workload]]
+
 
 def run_design(
     design: Design,
@@ -75,6 +79,7 @@ def run_design(
     tdp_w: Watt | None = None,
     limits: ValidityLimits | None = None,
     characteristics: MeterCharacteristics | None = None,
+    choose: Choose | None = None,
 ) -> Manifest:
     """Run every workload of a design under a meter and write the run's records.
 
@@ -98,6 +103,8 @@ def run_design(
         tdp_w: Datasheet power, recorded for the null model that uses it.
         limits: What a window tolerates; by the meter's kind when None.
         characteristics: What characterising the meter found; done here when None.
+        choose: Chooses the next windows from the records so far, instead of rounds over the design; the run ends when
+            it chooses none.
 
     Returns:
         The run's manifest, which also lies in ``run.json``.
@@ -165,6 +172,7 @@ def run_design(
             begin_ns,
             known_plan,
             set(run.read_readings()),
+            choose,
         )
         manifest.window_s, manifest.budget_s = runner.plan.window_s, runner.budget_s
         manifest.row_plan = asdict(runner.plan)
@@ -210,6 +218,7 @@ class _Runner:
         begin_ns: int,
         known_plan: RowPlan | None,
         readings_taken: set[str],
+        choose: Choose | None,
     ) -> None:
         self.design, self.executor, self.meter = design, executor, meter
         self.records, self.readings, self.manifest = records, readings, manifest
@@ -242,7 +251,8 @@ class _Runner:
         self.budget_s = wanted_s
         if wanted_s is not None and time_s is not None and manifest.budget_s is None:
             self.budget_s = max(wanted_s, wanted_s - time_s + (workloads + 1) * self.plan.row_s)
-        self._readings_taken = readings_taken
+        self._readings_taken, self._choose = readings_taken, choose
+        self._warmed_up = False
         self._last_idle: tuple[str, Watt | None] | None = None
         self._rows_since_idle = 0
         self._call_s: dict[str, Second] = {}
@@ -258,33 +268,46 @@ class _Runner:
         }
 
     def run(self) -> str:
-        """All rounds; returns the status. What was recorded before is taken as if it had been measured now."""
-        warmed_up = False
+        """All rounds, or what is chosen; returns the status.
+
+        What was recorded before is taken as if it had been measured now.
+        """
+        for row in self._rows() if self._choose is None else self._chosen_rows(self._choose):
+            if row.row_id in self.done:
+                self._judge(row, self.done[row.row_id])
+                continue
+            if row.workload.name in self.manifest.skipped:
+                continue
+            if not self._warmed_up:
+                self._warm_up()
+                self._warmed_up = True
+            if self._out_of_time():
+                return "budget"
+            self._take(row)
+        if all(r.split == "idle" for r in self.done.values()):
+            reasons = list(self.manifest.skipped.values()) or ["the design has none"]
+            raise UsageError(f"no workload of design {self.design.name} could run: {reasons[0]}; choose another design")
+        return "finished"
+
+    def _rows(self) -> Iterator[Row]:
+        """Rounds in random order; the design's own, then those in which invalid windows are taken again."""
         for repeat in range(self.design.max_repeats + EXTRA_ROUNDS):
-            pending = [w for w in self.design.workloads if not self._criteria[w.name].is_finished()]
-            rows = round_rows(
-                pending,
+            yield from round_rows(
+                [w for w in self.design.workloads if not self._criteria[w.name].is_finished()],
                 repeat=repeat,
                 seed=self.manifest.seed,
                 first_order=repeat * self.design.round_windows,
                 windows=self.design.windows_in_a_round,
             )
-            for row in rows:
-                if row.row_id in self.done:
-                    self._judge(row, self.done[row.row_id])
-                    continue
-                if row.workload.name in self.manifest.skipped:
-                    continue
-                if not warmed_up:
-                    self._warm_up()
-                    warmed_up = True
-                if self._out_of_time():
-                    return "budget"
-                self._take(row)
-        if all(r.split == "idle" for r in self.done.values()):
-            reasons = list(self.manifest.skipped.values()) or ["the design has none"]
-            raise UsageError(f"no workload of design {self.design.name} could run: {reasons[0]}; choose another design")
-        return "finished"
+
+    def _chosen_rows(self, choose: Choose) -> Iterator[Row]:
+        """What is chosen from the records so far; a resumed run begins with all of its own."""
+        windows = Counter(record.workload for record in self.done.values())
+        order = itertools.count(len(self.done))
+        while batch := choose(list(self.done.values()), self.manifest.skipped):
+            for workload in batch:
+                yield Row(workload, windows[workload.name], next(order))
+                windows[workload.name] += 1
 
     def expected_rows(self) -> int:
         """How many rows the run will have at most, from the repeats still wanted and the time left."""
@@ -363,11 +386,11 @@ class _Runner:
         lead_s, tail_s = draw.random() * period_s, draw.random() * period_s
         beside_w: Watt | None = None
         idle_row_id: str | None = None
-        earlier = self.executor.state()
+        earlier, earlier_ns = self.executor.state(), meter.clock.now_ns()
         if workload.is_idle:
             calls, idle_s = 1, self.plan.window_s + tail_s
             meter.clock.sleep(response_s(period_s))
-            before = self.executor.state()
+            before, before_ns = self.executor.state(), meter.clock.now_ns()
             measured = measure_window(
                 meter,
                 self.edges,
@@ -381,7 +404,7 @@ class _Runner:
             prepared.run(calls_for(self.plan.pre_run_s, call_s))
             prepared.fence()
             calls = calls_for(self.plan.window_s + tail_s, call_s)
-            before = self.executor.state()
+            before, before_ns = self.executor.state(), meter.clock.now_ns()
             measured = measure_window(
                 meter,
                 self.edges,
@@ -410,8 +433,11 @@ class _Runner:
             self.limits,
             is_work=not workload.is_idle,
             earlier=earlier,
+            earlier_s=ns_to_s(before_ns - earlier_ns),
             counter_integral_ratio=self.counter_integral_ratio,
         )
+        if reason is not None:
+            self._last_idle = None  # what spoiled this row may have spoiled an idle window that others would share
         clocks = [s.clock_mhz for s in (before, after) if s.clock_mhz is not None]
         return RunRecord(
             run_id=self.manifest.run_id,

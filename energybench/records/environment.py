@@ -38,8 +38,7 @@ class Environment:
     @property
     def sha256(self) -> str:
         """Hash of the canonical JSON form."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return environment_sha256(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""
@@ -58,3 +57,9 @@ class Environment:
             )
         except (TypeError, AttributeError) as error:
             raise RecordError(f"environment is malformed ({error}); write it with Environment.to_dict") from error
+
+
+def environment_sha256(data: Mapping[str, Any]) -> str:
+    """Hash of an environment's canonical JSON form, whatever fields the version that wrote it had."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

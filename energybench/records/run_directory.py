@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from energybench.errors import RecordError
 from energybench.records.atomic_file import remove_leftovers, write_text_atomic
-from energybench.records.environment import Environment
+from energybench.records.environment import Environment, environment_sha256
 from energybench.records.jsonl import iter_jsonl, loads_strict
 from energybench.records.run_record import RunRecord
 from energybench.records.window_readings import WindowReadings
@@ -101,12 +101,12 @@ class RunDirectory:
 
     def read_environments(self) -> dict[str, Environment]:
         """Environments by hash. Raises RecordError when a hash does not match its content."""
-        environments = {
-            sha256: Environment.from_dict(data) for sha256, data in read_json(self.environment_path).items()
-        }
-        for sha256, environment in environments.items():
-            if environment.sha256 != sha256:
+        environments: dict[str, Environment] = {}
+        for sha256, data in read_json(self.environment_path).items():
+            # the text is hashed, not what is read from it: fields that came later must not change it
+            if environment_sha256(data) != sha256:
                 raise RecordError(f"{self.environment_path}: entry {sha256[:12]} was changed after the run; restore it")
+            environments[sha256] = Environment.from_dict(data)
         return environments
 
     def read_records(self) -> list[RunRecord]:

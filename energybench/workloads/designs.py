@@ -118,6 +118,25 @@ def named_design(name: str, device: str = "cpu") -> Design:
     return Design(name, tuple(workloads), min_repeats=5, max_repeats=12, target_rel_error=0.01, window_s=2.0)
 
 
+def candidate_workloads(device: str = "cpu") -> tuple[Workload, ...]:
+    """What an optimal design chooses from: the thorough design, and many more operators whose cost is their launch.
+
+    The joules of a launch are the hardest to see (a percent of a launch-bound call), and repeats of the few rows that
+    show them share those rows' misfit: what narrows the coefficient is other operators of that kind.
+    """
+    tiny = [
+        *(make(n) for n in (4, 8, 32, 64, 128, 512, 1024)
+          for make in (stream_add, stream_copy, stream_exp, stream_gelu)),
+        *(softmax(r, c) for r, c in ((1, 8), (4, 4), (8, 16))),
+        *(layer_norm(r, c) for r, c in ((2, 8), (4, 16))),
+        *(matmul(n, n, n) for n in (2, 4, 12)),
+        *(matvec(n, n) for n in (8, 16)),
+    ]  # fmt: skip
+    known = named_design("thorough", device).workloads
+    names = {w.name for w in known}
+    return (*known, *(w for w in tiny if w.name not in names))
+
+
 def _cpu_quick() -> list[Workload]:
     return [
         native_conv2d(1, 16, 32, 16, 3, padding=1),

@@ -26,14 +26,25 @@ def reason(before: DeviceState, after: DeviceState, limits: ValidityLimits = MEA
 
 def test_a_quiet_window_is_valid():
     before = DeviceState(temp_c=50.0, busy_s=100.0, own_s=10.0)
-    after = DeviceState(temp_c=52.0, busy_s=108.2, own_s=17.9)
+    after = DeviceState(temp_c=52.0, busy_s=108.05, own_s=18.0)
     assert reason(before, after) is None
 
 
 def test_foreign_load_is_refused_with_its_number():
     before, after = DeviceState(busy_s=100.0, own_s=10.0), DeviceState(busy_s=103.5, own_s=11.0)
     assert foreign_cores(before, after, 1.0) == pytest.approx(2.5, rel=1e-12)
-    assert reason(before, after) == "other load: 2.50 cores busy, 0.80 allowed"
+    assert reason(before, after) == "other load: 2.50 cores busy, 0.08 allowed"
+
+
+def test_load_beside_the_idle_window_is_refused_too():
+    state = DeviceState(busy_s=100.0, own_s=10.0)
+    busy, after = DeviceState(busy_s=101.0, own_s=10.0), DeviceState(busy_s=101.0, own_s=10.0)
+    assert reason(busy, after) is None
+    found = invalid_reason(window(), busy, after, MEASURED, is_work=True, earlier=state, earlier_s=2.0)
+    assert found == "other load before it: 0.50 cores busy, 0.08 allowed"
+    hot = DeviceState(slowdowns=("hw_slowdown",))
+    found = invalid_reason(window(), DeviceState(), DeviceState(), MEASURED, is_work=True, earlier=hot)
+    assert found == "slowdown: hw_slowdown"
 
 
 def test_own_load_is_not_foreign():
