@@ -109,7 +109,7 @@ def main() -> None:
             hooks_s += monitor.hooks_s
             thread_s += monitor.thread_s
         reading_s = statistics.median(_time(meter.read) for _ in range(2000))
-    ratios = [w / (a + b) * 2 - 1 for w, a, b in zip(watched, plain, plain[1:], strict=True)]
+    ratios = [w / (a + b) * 2 - 1 for w, a, b in zip(watched, plain[:-1], plain[1:], strict=True)]
     mean = statistics.fmean(ratios)
     half = float(stats.t.ppf(0.975, len(ratios) - 1)) * statistics.stdev(ratios) / len(ratios) ** 0.5
     direct = (hooks_s + thread_s) / sum(watched)
@@ -129,8 +129,8 @@ A step of the training takes {1e3 * statistics.median(plain) / options.steps:.1f
 {1e9 * hooks_s / (len(watched) * options.steps):.0f} ns, reading the four counters {1e6 * reading_s:.0f} µs. With a profile, the first
 batch is counted once, on the meta device, which `docs/bench-estimate.md` times.
 
-The direct number is the cost; the paired one includes whatever else this shared machine did, and is here to show that
-nothing large is hidden.
+The direct number is what the monitor's own code takes. The paired one would also see what that does to caches, but
+includes whatever else this shared machine did: it decides about the goal only where its whole interval lies on one side.
 """
     print(text)
     if not options.no_write:
