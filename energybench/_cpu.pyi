@@ -156,3 +156,16 @@ avg_pool2d_backward = max_pool2d_backward
 
 def probe_fma(x: _Array, y: _Array, steps: int, variant: str, threads: int, counting: bool) -> _Counts | None: ...
 def probe_stream(x: _Array, y: _Array, repeats: int, variant: str, threads: int, counting: bool) -> _Counts | None: ...
+def probe(
+    kind: str,
+    x: _Array | None,
+    y: _Array | None,
+    places: _Array | None,
+    ends: _Array | None,
+    n: int,
+    times: int,
+    chains: int,
+    variant: str,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...

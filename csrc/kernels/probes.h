@@ -3,6 +3,8 @@
 
 #include "common/ops.h"
 #include "common/shapes.h"
+#include "cpu/probes.h"
+#include "kernels/reduce.h"
 
 namespace eb {
 
@@ -57,6 +59,91 @@ template <class T, class Ops>
 EB_HD EB_INLINE void probe_stream_element(Ops& ops, typename Ops::template Activation<const T> x,
                                           typename Ops::template Activation<T> y, Index i) {
   ops.store(y, i, ops.load(x, i));
+}
+
+// ---- one kind of work each. Arrays are walked in blocks of kProbeBlock elements (cpu/probes.h), each block with an
+// output of its own, so that neither counts nor results depend on the number of threads.
+
+// MACs beside loads: every element x is loaded once, goes through `macs` rounds of p ← p·½ + ¼ and is added to its
+// block's sum y[block]. With no rounds it is a stream of reads.
+template <int W, class T, class Ops>
+EB_HD EB_INLINE void probe_intensity_block(Ops& ops, typename Ops::template Activation<const T> x,
+                                           typename Ops::template Activation<T> y, Index n, Index macs, Index block) {
+  const Index first = block * kProbeBlock, count = n - first < kProbeBlock ? n - first : kProbeBlock;
+  const auto half = ops.broadcast(Lanes<W>{}, ops.constant(Constant<T, 1, 2>{}));
+  const auto quarter = ops.broadcast(Lanes<W>{}, ops.constant(Constant<T, 1, 4>{}));
+  Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
+  if (macs == 0) {
+    reduce<Sum, W>(ops, count, total, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
+      value[0] = policy.load(lanes, x, first + i);
+    });
+  } else {
+    // eight vectors at a time hide the latency of the fused multiply-add
+    constexpr int kVectors = 8;
+    Index i = 0;
+    for (; i + kVectors * W <= count; i += kVectors * W) {
+      Vec<T, W> p[kVectors];
+      unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE { p[v] = ops.load(Lanes<W>{}, x, first + i + v * W); });
+      for (Index round = 0; round < macs; ++round) {
+        unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE { p[v] = ops.mac(p[v], half, quarter); });
+      }
+      const auto low = ops.add(ops.add(p[0], p[1]), ops.add(p[2], p[3]));
+      const auto high = ops.add(ops.add(p[4], p[5]), ops.add(p[6], p[7]));
+      total[0] = ops.fold_add(ops.add(low, high), total[0]);
+    }
+    each_vector<W>(ops, count - i, [&](auto& policy, auto lanes, Index rest) EB_ALWAYS_INLINE {
+      auto p = policy.load(lanes, x, first + i + rest);
+      for (Index round = 0; round < macs; ++round) p = policy.mac(p, half, quarter);
+      total[0] = policy.fold_add(p, total[0]);
+    });
+  }
+  ops.store(y, block, total[0]);
+}
+
+// Writes alone: y[i] = ½.
+template <int W, class T, class Ops>
+EB_HD EB_INLINE void probe_write_block(Ops& ops, typename Ops::template Activation<T> y, Index n, Index block) {
+  const Index first = block * kProbeBlock, count = n - first < kProbeBlock ? n - first : kProbeBlock;
+  each_vector<W>(ops, count, [&](auto& policy, auto lanes, Index i) EB_ALWAYS_INLINE {
+    policy.store(y, first + i, policy.broadcast(lanes, policy.constant(Constant<T, 1, 2>{})));
+  });
+}
+
+// Loads that wait for each other: `steps` times the place that the last place holds. The cycle decides which cache
+// answers. The last place is stored, so that nothing is left out; −1 where one lay outside the n.
+template <class Ops, class Places, class Ends>
+EB_HD EB_INLINE void probe_chase(Ops& ops, Places places, Ends ends, Index n, Index steps, Index chain, Index start) {
+  Index at = start;
+  for (Index step = 0; step < steps && at >= 0; ++step) {
+    at = ops.load_index(places, at);
+    if (at >= n) at = -1;
+  }
+  ops.store_mark(ends, chain, ops.mark(ops.marked(ops.constant(Constant<float, 0>{})), at < 0 ? -1 : at));
+}
+
+namespace probe {
+#define EB_FUNCTION(name)                        \
+  struct name {                                  \
+    template <class Ops, class V>                \
+    EB_HD EB_INLINE static V of(Ops& ops, V x) { \
+      return ops.name(x);                        \
+    }                                            \
+  };
+EB_FUNCTION(exp)
+EB_FUNCTION(tanh)
+EB_FUNCTION(erf)
+EB_FUNCTION(sqrt)
+EB_FUNCTION(log)
+#undef EB_FUNCTION
+}  // namespace probe
+
+// One special function of each element: y[i] = f(x[i]).
+template <class Function, int W, class Ops, class X, class Y>
+EB_HD EB_INLINE void probe_special_block(Ops& ops, X x, Y y, Index n, Index block) {
+  const Index first = block * kProbeBlock, count = n - first < kProbeBlock ? n - first : kProbeBlock;
+  each_vector<W>(ops, count, [&](auto& policy, auto lanes, Index i) EB_ALWAYS_INLINE {
+    policy.store(y, first + i, Function::of(policy, policy.load(lanes, x, first + i)));
+  });
 }
 
 }  // namespace eb

@@ -22,7 +22,17 @@ from energybench.kernels.families.pointwise import (
     tanh_backward,
 )
 from energybench.kernels.families.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
-from energybench.kernels.families.probes import probe_fma, probe_stream
+from energybench.kernels.families.probes import (
+    pointer_cycle,
+    probe_chase,
+    probe_fma,
+    probe_intensity,
+    probe_launch,
+    probe_read,
+    probe_special,
+    probe_stream,
+    probe_write,
+)
 from energybench.kernels.families.rows import (
     layer_norm,
     layer_norm_backward,
@@ -69,9 +79,16 @@ __all__ = [
     "max_pool2d_backward",
     "momentum_step",
     "openmp_runtimes",
+    "pointer_cycle",
     "positional_encoding",
+    "probe_chase",
     "probe_fma",
+    "probe_intensity",
+    "probe_launch",
+    "probe_read",
+    "probe_special",
     "probe_stream",
+    "probe_write",
     "release_threads",
     "relu",
     "relu_backward",

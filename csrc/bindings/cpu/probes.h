@@ -1,6 +1,7 @@
 #pragma once
 
 #include "bindings/cpu/arrays.h"
+#include "cpu/probes.h"
 
 namespace eb::bindings {
 
@@ -29,7 +30,47 @@ inline py::object probe_stream(const py::array& x, const py::array& y, Index rep
   });
 }
 
+inline EbProbe probe_named(const std::string& name) {
+#define EB_NAME(kind) \
+  if (name == #kind) return EB_PROBE_##kind;
+  EB_PROBE_NAMES(EB_NAME)
+#undef EB_NAME
+  throw py::value_error("unknown probe " + name);
+}
+
+// Probes of one kind of work. A chase has int64 arrays (dtype is then that of no array); its cycle is `places`.
+inline py::object probe(const std::string& kind, const py::object& x, const py::object& y, const py::object& places,
+                        const py::object& ends, Index n, Index times, Index chains, const std::string& variant,
+                        int threads, bool counting) {
+  const EbProbe probe = probe_named(kind);
+  require(n > 0 && times > 0 && chains > 0 && chains <= n, "sizes must be positive, and chains no more than places");
+  require(variant == "naive", "probes have one rung");
+  const EbProbeShape s{n, times, chains};
+  const bool sums = probe == EB_PROBE_intensity || probe == EB_PROBE_read;
+  const bool reads = probe != EB_PROBE_write && probe != EB_PROBE_launch && probe != EB_PROBE_chase;
+  require(x.is_none() != reads && y.is_none() == (probe == EB_PROBE_launch || probe == EB_PROBE_chase) &&
+              places.is_none() == (probe != EB_PROBE_chase) && ends.is_none() == (probe != EB_PROBE_chase),
+          "this probe has other arrays");
+  EbProbeArrays arrays{};
+  EbDtype dtype = EB_DTYPE_float32;
+  if (probe == EB_PROBE_chase) {
+    require(py::isinstance<py::array_t<std::int64_t>>(places) && py::isinstance<py::array_t<std::int64_t>>(ends),
+            "places must be int64");
+    arrays.places = data_of(places, "places", {n}, false);
+    arrays.ends = data_of(ends, "ends", {chains}, true);
+  } else if (!y.is_none()) {
+    dtype = dtype_of(py::cast<py::array>(y));
+    arrays.x = input(x, "x", dtype, {n});
+    arrays.y = output(y, "y", dtype, {sums ? (n + kProbeBlock - 1) / kProbeBlock : n});
+  }
+  return run(variant, threads, counting, [&](EbVariant, OpCounts* counts, EbError* error) {
+    return eb_cpu_probe(probe, dtype, &s, &arrays, threads, counts, error);
+  });
+}
+
 inline void define_probes(py::module_& module) {
+  module.def("probe", &probe, "kind"_a, "x"_a, "y"_a, "places"_a, "ends"_a, "n"_a, "times"_a, "chains"_a, "variant"_a,
+             "threads"_a, "counting"_a);
   module.def("probe_fma", &probe_fma, "x"_a, "y"_a, "steps"_a, "variant"_a, "threads"_a, "counting"_a);
   module.def("probe_stream", &probe_stream, "x"_a, "y"_a, "repeats"_a, "variant"_a, "threads"_a, "counting"_a);
 }
