@@ -9,7 +9,7 @@ from typing import Any, Final
 from energybench.records import OpCounts
 
 #: Modules of this package.
-FAMILIES: Final = ("linear",)
+FAMILIES: Final = ("linear", "between_layers")
 
 
 @dataclass(frozen=True)
