@@ -107,5 +107,9 @@ bench-estimate: $(VENV)/.dev  ## time of an estimate, and of opening a large rep
 bench-watch: $(VENV)/.dev  ## what watching costs a training: docs/bench-watch.md
 	$(BIN)/python -m benchmarks.watch
 
+experiments: $(VENV)/.dev  ## run every experiment and write docs/document.md
+	$(BIN)/energybench experiments run --all
+	$(BIN)/energybench experiments page
+
 clean:           ## remove what was built, keep .venv and runs
 	rm -rf build *.egg-info energybench/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -40,15 +40,36 @@ def list_(directory: Directory = _DEFAULT, json_output: JsonFlag = False) -> Non
 
 @group.command()
 def run(
-    name: Annotated[str, typer.Argument(help="Number or name of an experiment.")], directory: Directory = _DEFAULT
+    name: Annotated[str | None, typer.Argument(help="Number or name of an experiment.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Run all; one that was interrupted goes on.")] = False,
+    directory: Directory = _DEFAULT,
 ) -> int:
-    """Run one experiment; its exit code is passed on.
+    """Run one experiment, or all; the exit code is passed on.
 
     Example: energybench experiments run 001
     """
-    from energybench.app.experiments import run_experiment
+    from energybench.app.experiments import run_all, run_experiment
+    from energybench.errors import UsageError
 
-    return run_experiment(directory, name)
+    if every == (name is not None):
+        raise UsageError("name one experiment, or give --all")
+    return run_experiment(directory, name) if name is not None else run_all(directory, say)
+
+
+@group.command()
+def page(
+    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/document.md"),
+    directory: Directory = _DEFAULT,
+) -> None:
+    """Write the page of verdicts from the results that are there.
+
+    Example: energybench experiments page
+    """
+    from energybench.app.document_page import document_page
+    from energybench.records.atomic_file import write_text_atomic
+
+    write_text_atomic(output, document_page(directory))
+    say(f"wrote {output}")
 
 
 def register(app: typer.Typer) -> None:

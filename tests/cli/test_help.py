@@ -27,6 +27,7 @@ COMMANDS = [
     "watch",
     "experiments list",
     "experiments run",
+    "experiments page",
     "report",
     "quickstart",
 ]

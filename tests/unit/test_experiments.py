@@ -1,0 +1,94 @@
+"""Experiments: verdicts need figures that carry them, results are reproduced exactly, the page shows what is there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from energybench.app.document_page import document_page
+from energybench.app.experiment_result import ANSWERS, FIGURE_KINDS, ExperimentResult, Figure, Verdict
+from energybench.app.experiments import list_experiments, run_all, run_experiment
+from energybench.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = ROOT / "experiments"
+NAMES = [e.name for e in list_experiments(EXPERIMENTS)]
+SECTIONS = ("The document's claim", "Prediction", "Command", "Outcome", "Limits")
+
+
+@pytest.mark.parametrize("kind", FIGURE_KINDS)
+def test_only_measured_joules_decide_a_claim_about_energy(kind: str) -> None:
+    figure = Figure("x", 1.0, "J", kind)  # type: ignore[arg-type]
+    for answer in ANSWERS:
+        verdict = Verdict("D6", "energy", answer, ("x",), "because")  # type: ignore[arg-type]
+        if answer == "not decidable here" or kind in ("measured", "replayed"):
+            ExperimentResult((figure,), (verdict,))
+        else:
+            with pytest.raises(UsageError, match="no measured joule"):
+                ExperimentResult((figure,), (verdict,))
+
+
+def test_a_verdict_names_figures_of_its_result() -> None:
+    figure = Figure("x", 1.0, "1")
+    for names in ((), ("y",)):
+        with pytest.raises(UsageError, match="deciding figures"):
+            ExperimentResult((figure,), (Verdict("D9", "counts", "holds", names, "because"),))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_is_whole_and_its_committed_verdicts_can_stand(name: str) -> None:
+    readme = (EXPERIMENTS / name / "README.md").read_text(encoding="utf-8")
+    assert [s for s in SECTIONS if f"\n## {s}\n" not in readme] == []
+    result = ExperimentResult.load(EXPERIMENTS / name / "results")
+    items = tomllib.loads((EXPERIMENTS / "document_items.toml").read_text(encoding="utf-8"))
+    assert result.verdicts
+    assert {v.item for v in result.verdicts} <= set(items)
+
+
+def test_a_cheap_experiment_gives_the_committed_figures_twice(tmp_path: Path) -> None:
+    committed = ExperimentResult.load(EXPERIMENTS / "001_output_size" / "results").exact()
+    shutil.copytree(EXPERIMENTS / "001_output_size", tmp_path / "001_output_size")
+    shutil.rmtree(tmp_path / "001_output_size" / "results")
+    for _ in range(2):
+        assert run_experiment(tmp_path, "001") == 0
+        assert ExperimentResult.load(tmp_path / "001_output_size" / "results").exact() == committed
+
+
+def test_the_committed_page_is_what_the_committed_results_say() -> None:
+    assert (ROOT / "docs" / "document.md").read_text(encoding="utf-8") == document_page(EXPERIMENTS)
+
+
+def test_every_item_has_code_that_exists() -> None:
+    items = tomllib.loads((EXPERIMENTS / "document_items.toml").read_text(encoding="utf-8"))
+    assert list(items) == [f"D{n}" for n in range(1, 35) if n != 26]
+    assert [path for row in items.values() for path in row["code"] if not (ROOT / path).is_file()] == []
+
+
+def test_running_all_goes_on_after_what_was_finished(tmp_path: Path) -> None:
+    for name in ("001_first", "002_second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "README.md").write_text("# Why?\n", encoding="utf-8")
+        (tmp_path / name / "run.py").write_text("open('runs', 'a').write('x')\n", encoding="utf-8")
+    second = tmp_path / "002_second" / "run.py"
+    works = second.read_text(encoding="utf-8")
+    second.write_text("raise SystemExit(3)\n", encoding="utf-8")
+    assert run_all(tmp_path, lambda line: None) == 3
+    second.write_text(works, encoding="utf-8")
+    told: list[str] = []
+    assert run_all(tmp_path, told.append) == 0
+    assert told == ["1/2 001_first: finished before", "2/2 002_second"]
+    assert (tmp_path / "001_first" / "runs").read_text(encoding="utf-8") == "x"
+    assert run_all(tmp_path, lambda line: None) == 0  # nothing is remembered once all are done
+    assert (tmp_path / "001_first" / "runs").read_text(encoding="utf-8") == "xx"
+
+
+def test_a_result_survives_being_written_and_read(tmp_path: Path) -> None:
+    result = ExperimentResult((Figure("x", 0.1, "1"),), (Verdict("D9", "counts", "holds", ("x",), "because"),))
+    result.save(tmp_path)
+    assert ExperimentResult.load(tmp_path) == result
+    assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8")) == json.loads(json.dumps(asdict(result)))
