@@ -26,6 +26,7 @@ def conv2d(
     padding: tuple[int, int],
     dilation: tuple[int, int],
     groups: int,
+    direct: bool,
     variant: str,
     threads: int,
     counting: bool,

@@ -171,6 +171,18 @@ struct LaneByLane {
       if (l < live) address[l] = value[l];
     }
   }
+  // Lanes [begin, end) from memory, the others from `into`.
+  EB_HD EB_INLINE static P load_between(P into, const T* address, Index begin, Index end) {
+    for (int l = 0; l < W; ++l) {
+      if (begin <= l && l < end) into[l] = address[l];
+    }
+    return into;
+  }
+  EB_HD EB_INLINE static void store_between(T* address, P value, Index begin, Index end) {
+    for (int l = 0; l < W; ++l) {
+      if (begin <= l && l < end) address[l] = value[l];
+    }
+  }
 };
 
 #if defined(__CUDACC__)
@@ -211,6 +223,16 @@ struct Native {
     const Halves x = split(value);
     Half::store_first(address, x.low, live);
     Half::store_first(address + W / 2, x.high, live - W / 2);
+  }
+  EB_INLINE static P load_between(P into, const T* address, Index begin, Index end) {
+    const Halves x = split(into);
+    return join(Half::load_between(x.low, address, begin, end),
+                Half::load_between(x.high, address + W / 2, begin - W / 2, end - W / 2));
+  }
+  EB_INLINE static void store_between(T* address, P value, Index begin, Index end) {
+    const Halves x = split(value);
+    Half::store_between(address, x.low, begin, end);
+    Half::store_between(address + W / 2, x.high, begin - W / 2, end - W / 2);
   }
 };
 template <class T>
@@ -269,6 +291,14 @@ struct Native<float, 8> : LaneByLane<float, 8> {
   EB_INLINE static void store_first(float* address, P value, Index live) {
     _mm256_maskstore_ps(address, mask(live), (__m256)value);
   }
+  EB_INLINE static __m256i mask(Index begin, Index end) { return _mm256_andnot_si256(mask(begin), mask(end)); }
+  EB_INLINE static P load_between(P into, const float* address, Index begin, Index end) {
+    const __m256i lanes = mask(begin, end);
+    return (P)_mm256_blendv_ps((__m256)into, _mm256_maskload_ps(address, lanes), (__m256)lanes);
+  }
+  EB_INLINE static void store_between(float* address, P value, Index begin, Index end) {
+    _mm256_maskstore_ps(address, mask(begin, end), (__m256)value);
+  }
 };
 template <>
 struct Native<double, 4> : LaneByLane<double, 4> {
@@ -286,6 +316,14 @@ struct Native<double, 4> : LaneByLane<double, 4> {
   EB_INLINE static void store_first(double* address, P value, Index live) {
     _mm256_maskstore_pd(address, mask(live), (__m256d)value);
   }
+  EB_INLINE static __m256i mask(Index begin, Index end) { return _mm256_andnot_si256(mask(begin), mask(end)); }
+  EB_INLINE static P load_between(P into, const double* address, Index begin, Index end) {
+    const __m256i lanes = mask(begin, end);
+    return (P)_mm256_blendv_pd((__m256d)into, _mm256_maskload_pd(address, lanes), (__m256d)lanes);
+  }
+  EB_INLINE static void store_between(double* address, P value, Index begin, Index end) {
+    _mm256_maskstore_pd(address, mask(begin, end), (__m256d)value);
+  }
 };
 #endif
 #if defined(__AVX512F__)
@@ -293,6 +331,10 @@ struct Native<double, 4> : LaneByLane<double, 4> {
 template <int W>
 EB_INLINE unsigned first_bits(Index live) {
   return live <= 0 ? 0u : live >= W ? (1u << W) - 1u : (1u << live) - 1u;
+}
+template <int W>
+EB_INLINE unsigned bits_between(Index begin, Index end) {
+  return first_bits<W>(end) & ~first_bits<W>(begin);
 }
 template <>
 struct Native<float, 16> : LaneByLane<float, 16> {
@@ -307,6 +349,13 @@ struct Native<float, 16> : LaneByLane<float, 16> {
   EB_INLINE static void store_first(float* address, P value, Index live) {
     _mm512_mask_storeu_ps(address, static_cast<__mmask16>(first_bits<16>(live)), (__m512)value);
   }
+  EB_INLINE static P load_between(P into, const float* address, Index begin, Index end) {
+    const auto lanes = static_cast<__mmask16>(bits_between<16>(begin, end));
+    return (P)_mm512_mask_loadu_ps((__m512)into, lanes, address);
+  }
+  EB_INLINE static void store_between(float* address, P value, Index begin, Index end) {
+    _mm512_mask_storeu_ps(address, static_cast<__mmask16>(bits_between<16>(begin, end)), (__m512)value);
+  }
 };
 template <>
 struct Native<double, 8> : LaneByLane<double, 8> {
@@ -320,6 +369,13 @@ struct Native<double, 8> : LaneByLane<double, 8> {
   }
   EB_INLINE static void store_first(double* address, P value, Index live) {
     _mm512_mask_storeu_pd(address, static_cast<__mmask8>(first_bits<8>(live)), (__m512d)value);
+  }
+  EB_INLINE static P load_between(P into, const double* address, Index begin, Index end) {
+    const auto lanes = static_cast<__mmask8>(bits_between<8>(begin, end));
+    return (P)_mm512_mask_loadu_pd((__m512d)into, lanes, address);
+  }
+  EB_INLINE static void store_between(double* address, P value, Index begin, Index end) {
+    _mm512_mask_storeu_pd(address, static_cast<__mmask8>(bits_between<8>(begin, end)), (__m512d)value);
   }
 };
 #endif

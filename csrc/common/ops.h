@@ -140,6 +140,7 @@ struct Part {
   static constexpr bool kPart = true;
   Whole* whole;
   Index live;
+  Index idle;  // lanes in use that hold padding
 #define EB_FIELD(name)                             \
   template <class T>                               \
   EB_HD EB_INLINE void name(std::uint64_t times) { \
@@ -156,8 +157,9 @@ class BasicOps {
   BasicOps() = default;
 
   // The same policy with the first n lanes of each vector in use, 0 ≤ n; more than W is W.
-  EB_HD EB_INLINE BasicOps<Part<TallyPolicy>> first(Index n) {
-    return BasicOps<Part<TallyPolicy>>(Part<TallyPolicy>{&tally_, n});
+  // `idle` of them hold zeros that stand for padding: their MACs are nominal work, not done.
+  EB_HD EB_INLINE BasicOps<Part<TallyPolicy>> first(Index n, Index idle = 0) {
+    return BasicOps<Part<TallyPolicy>>(Part<TallyPolicy>{&tally_, n, idle});
   }
   template <class T>
   using Scalar = eb::Scalar<T>;
@@ -316,6 +318,27 @@ class BasicOps {
     } else {
       lanes::store<T, W>(p.address_ + i, value.lanes_);
     }
+  }
+  // Lanes [begin, end) from p[i + lane], the others of `into`; as many loads or stores. None of the others is touched.
+  template <class T, int W, class Element, Role kRole>
+  EB_HD EB_INLINE Vec<T, W> load(Vec<T, W> into, Ptr<Element, kRole> p, Index i, Index begin, Index end) {
+    count_load<T, kRole>(between<W>(begin, end));
+    return Vec<T, W>(lanes::Native<T, W>::load_between(into.lanes_, p.address_ + i, begin, end));
+  }
+  template <class T, int W, Role kRole>
+  EB_HD EB_INLINE void store(Ptr<T, kRole> p, Index i, Vec<T, W> value, Index begin, Index end) {
+    count_store<T>(between<W>(begin, end));
+    lanes::Native<T, W>::store_between(p.address_ + i, value.lanes_, begin, end);
+  }
+  // The same with lane l at p[i + l · stride].
+  template <class T, int W, class Element, Role kRole>
+  EB_HD EB_INLINE Vec<T, W> gather(Vec<T, W> into, Ptr<Element, kRole> p, Index i, Index stride, Index begin,
+                                   Index end) {
+    count_load<T, kRole>(between<W>(begin, end));
+    for (int l = 0; l < W; ++l) {
+      if (begin <= l && l < end) into.lanes_[l] = p.address_[i + l * stride];
+    }
+    return into;
   }
   // W elements `stride` apart: as many loads or stores as lanes in use.
   template <int W, class T, Role kRole>
@@ -503,9 +526,17 @@ class BasicOps {
       return W;
     }
   }
+  template <int W>
+  EB_HD EB_INLINE static std::uint64_t between(Index begin, Index end) {
+    const Index from = begin < 0 ? 0 : begin, to = end > W ? W : end;
+    return static_cast<std::uint64_t>(to > from ? to - from : 0);
+  }
   template <class T, int W>
   EB_HD EB_INLINE void count_vector_macs() {
-    count_macs<T>(live<W>());
+    std::uint64_t worked = live<W>();
+    tally_.template nominal_macs<T>(worked);
+    if constexpr (TallyPolicy::kPart) worked -= static_cast<std::uint64_t>(tally_.idle);
+    tally_.template macs<T>(worked);
     tally_.template tile_macs<T>(W);
   }
   template <class T>

@@ -11,6 +11,7 @@ struct ConvShape {
   Index C_out, KH, KW;  // w[co,ci,kh,kw] with ci < C_in / groups
   Index stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w, groups;
   int has_bias;
+  int direct;  // tuned rungs: straight from the image, not through panels of patches
 
   // floor((n + 2p − d(k−1) − 1) / s) + 1 [D9, corrected]
   EB_HD EB_INLINE Index H_out() const { return (H + 2 * padding_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }

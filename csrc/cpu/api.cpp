@@ -37,7 +37,7 @@ extern "C" {
 
 int eb_cpu_conv2d(EbVariant variant, EbDtype dtype, const eb::ConvShape* shape, const EbConv2dArrays* arrays,
                   int threads, eb::OpCounts* counts, EbError* error) {
-  EB_NAIVE_ONLY(conv2d(dtype, *shape, *arrays, threads, counts, error))
+  EB_ON_LADDER(conv2d(dtype, *shape, *arrays, threads, counts, error))
 }
 
 int eb_cpu_gru(EbVariant variant, EbDtype dtype, const eb::GruShape* shape, const EbGruArrays* arrays, int threads,

@@ -8,6 +8,8 @@ namespace eb {
 
 // The operators that have a rung in cpu/tuned.
 #define EB_TUNED_LAUNCHES                                                                                            \
+  int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, int threads, OpCounts* counts,     \
+             EbError* error);                                                                                        \
   int linear(EbDtype dtype, const LinearShape& shape, const EbLinearArrays& arrays, int threads, OpCounts* counts,   \
              EbError* error);                                                                                        \
   int elementwise(EbElementwise function, EbDtype dtype, Index n, const EbElementwiseArrays& arrays, int threads,    \
@@ -25,8 +27,6 @@ namespace eb {
 
 namespace naive {
 EB_TUNED_LAUNCHES
-int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, int threads, OpCounts* counts,
-           EbError* error);
 int gru(EbDtype dtype, const GruShape& shape, const EbGruArrays& arrays, int threads, OpCounts* counts, EbError* error);
 int attention(EbDtype dtype, const AttentionShape& shape, const EbAttentionArrays& arrays, double scale, int threads,
               OpCounts* counts, EbError* error);

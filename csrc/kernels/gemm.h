@@ -25,11 +25,6 @@ struct Tile {
   static constexpr int kColumns = kLanes * kVectors;
 };
 
-// Elements of A and B that are in panels at a time.
-struct GemmBlocks {
-  Index m, n, k;
-};
-
 // A matrix in memory, an element at row · row_stride + column · column_stride. `P` is an Activation or a Weight.
 template <class P>
 struct Matrix {
@@ -39,6 +34,13 @@ struct Matrix {
   EB_HD EB_INLINE Matrix transposed() const { return {data, column_stride, row_stride}; }
 };
 
+// How many of `lanes` columns of C from `column` on have a zero that stands for padding at k: of B's sources, implicit
+// patches have some (kernels/conv.h). Asked by the counting kernel alone.
+template <class P>
+EB_HD EB_INLINE Index gemm_padding(const Matrix<P>&, Index, Index, Index) {
+  return 0;
+}
+
 // Copies rows [row, row + rows) of columns [k, k + depth) into a strip of kRows: panel[d · kRows + r] = source(row + r,
 // k + d). Rows beyond `rows` are stored as zeros.
 template <class T, int kRows, int kLanes, class Ops, class P, class PanelPtr>
@@ -47,27 +49,41 @@ EB_HD EB_INLINE void gemm_pack_strip(Ops& ops, const Matrix<P>& source, PanelPtr
   constexpr Lanes<kLanes> lanes{};
   const auto origin = source.data.at(row * source.row_stride + k * source.column_stride);
   const auto zero = ops.constant(Constant<T, 0>{});
+  const auto zeros = ops.broadcast(lanes, zero);
   Index d = 0;
-  if constexpr (kLanes > 1 && kRows % kLanes == 0) {
-    // Neighbours along the strip: whole vectors.
-    if (source.row_stride == 1 && rows == kRows) {
+  if constexpr (kLanes > 1) {
+    // Neighbours along the strip: whole vectors, and the lanes that are left.
+    if (source.row_stride == 1) {
       for (; d < depth; ++d) {
         for (int r = 0; r < kRows; r += kLanes) {
-          ops.store(panel, d * kRows + r, ops.load(lanes, origin, d * source.column_stride + r));
+          const Index i = d * source.column_stride + r;
+          if (kRows - r >= kLanes && rows - r >= kLanes) {
+            ops.store(panel, d * kRows + r, ops.load(lanes, origin, i));
+          } else {
+            ops.store(panel, d * kRows + r, ops.load(zeros, origin, i, 0, rows - r), 0, kRows - r);
+          }
         }
       }
       return;
     }
     // Neighbours along k: squares of kLanes × kLanes, turned in registers.
-    if (source.column_stride == 1 && rows == kRows) {
+    if (source.column_stride == 1) {
       for (; d + kLanes <= depth; d += kLanes) {
-        for (int r = 0; r < kRows; r += kLanes) {
-          decltype(ops.load(lanes, origin, 0)) square[kLanes];
-          unrolled<kLanes>(
-              [&](auto l) EB_ALWAYS_INLINE { square[l] = ops.load(lanes, origin, (r + l) * source.row_stride + d); });
+        unrolled<(kRows + kLanes - 1) / kLanes>([&](auto block) EB_ALWAYS_INLINE {
+          constexpr int r = block * kLanes, kPart = kRows - r < kLanes ? kRows - r : kLanes;
+          std::remove_const_t<decltype(zeros)> square[kLanes];
+          unrolled<kLanes>([&](auto l) EB_ALWAYS_INLINE {
+            square[l] = l < kPart && r + l < rows ? ops.load(lanes, origin, (r + l) * source.row_stride + d) : zeros;
+          });
           ops.transpose(square);
-          unrolled<kLanes>([&](auto l) EB_ALWAYS_INLINE { ops.store(panel, (d + l) * kRows + r, square[l]); });
-        }
+          unrolled<kLanes>([&](auto l) EB_ALWAYS_INLINE {
+            if constexpr (kPart == kLanes) {
+              ops.store(panel, (d + l) * kRows + r, square[l]);
+            } else {
+              ops.store(panel, (d + l) * kRows + r, square[l], 0, kPart);
+            }
+          });
+        });
       }
     }
   }
@@ -79,55 +95,107 @@ EB_HD EB_INLINE void gemm_pack_strip(Ops& ops, const Matrix<P>& source, PanelPtr
   }
 }
 
-// One register tile: rows × columns of it are inside C. `first` says that no partial sum waits in C yet.
-// panel_a[d · kRows + r], panel_b[d · kColumns + c], c(row, column) at row · stride + column.
-template <class Shape, class Ops, class A, class B, class C, class Epilogue>
-EB_HD EB_INLINE void gemm_tile(Ops& ops, A panel_a, B panel_b, Index depth, C c, Index stride, Index rows,
-                               Index columns, bool first, const Epilogue& epilogue) {
+// Where C lies: its columns are planes of `plane` neighbours, `plane_stride` apart (the pixels of a batch of images; a
+// dense matrix is one plane).
+template <class P>
+struct Planes {
+  P data;
+  Index row_stride, plane, plane_stride;
+
+  EB_HD EB_INLINE P at(Index row, Index column) const {
+    return data.at(row * row_stride + column / plane * plane_stride + column % plane);
+  }
+  // Columns from `column` on that are in its plane.
+  EB_HD EB_INLINE Index neighbours(Index column) const { return plane - column % plane; }
+};
+
+// One register tile, rows × columns of it inside C, at (row, column). `first` says that no partial sum waits in C yet.
+// panel_a[d · kRows + r], panel_b[d · kColumns + c]; `padding(d, c, lanes)` is gemm_padding of the tile's columns.
+template <class Shape, class Ops, class A, class B, class P, class Epilogue, class Padding>
+EB_HD EB_INLINE void gemm_tile(Ops& ops, A panel_a, B panel_b, Index depth, const Planes<P>& c, Index row, Index column,
+                               Index rows, Index columns, bool first, const Epilogue& epilogue,
+                               const Padding& padding) {
   constexpr int kRows = Shape::kRows, kVectors = Shape::kVectors, kLanes = Shape::kLanes;
   constexpr Lanes<kLanes> lanes{};
   const auto zero = ops.broadcast(lanes, ops.constant(Constant<typename Shape::Element, 0>{}));
   std::remove_const_t<decltype(zero)> sum[kRows][kVectors];
-  const bool whole = rows == kRows && columns == Shape::kColumns;
-  // Columns of vector v that are inside C, for a row that is.
-  const auto inside = [&](Index v) EB_ALWAYS_INLINE { return columns - v * kLanes; };
+  const bool whole = rows == kRows && columns == Shape::kColumns && c.neighbours(column) >= columns;
+  // Columns of vector v that are inside C.
+  const auto inside = [&](Index v) EB_ALWAYS_INLINE {
+    const Index left = columns - v * kLanes;
+    return left < 0 ? Index{0} : left < kLanes ? left : Index{kLanes};
+  };
+  // visit(address, begin, end) for each run of neighbours among the columns of vector v: lane l at address[l].
+  const auto runs = [&](Index v, const auto& visit) EB_ALWAYS_INLINE {
+    for (Index begin = 0; begin < inside(v);) {
+      const Index at = column + v * kLanes + begin, next = begin + c.neighbours(at);
+      const Index end = next < inside(v) ? next : inside(v);
+      visit(c.at(row, at).at(-begin), begin, end);
+      begin = end;
+    }
+  };
 
   unrolled<kRows>([&](auto r)
                       EB_ALWAYS_INLINE { unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE { sum[r][v] = zero; }); });
-  if (!first) {
+  if (!first && whole) {
+    const auto start = c.at(row, column);
     unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
-      unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
-        if (whole) {
-          sum[r][v] = ops.load(lanes, c, r * stride + v * kLanes);
-        } else if (r < rows && inside(v) > 0) {
-          auto part = ops.first(inside(v));
-          sum[r][v] = part.load(lanes, c, r * stride + v * kLanes);
-        }
+      unrolled<kVectors>(
+          [&](auto v) EB_ALWAYS_INLINE { sum[r][v] = ops.load(lanes, start, r * c.row_stride + v * kLanes); });
+    });
+  } else if (!first) {
+    unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
+      runs(v, [&](P start, Index begin, Index end) EB_ALWAYS_INLINE {
+        unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
+          if (r < rows) sum[r][v] = ops.load(sum[r][v], start, r * c.row_stride, begin, end);
+        });
       });
     });
   }
   for (Index d = 0; d < depth; ++d) {
     decltype(ops.load(lanes, panel_b, 0)) b[kVectors];
-    unrolled<kVectors>([&](auto v)
-                           EB_ALWAYS_INLINE { b[v] = ops.load(lanes, panel_b, d * Shape::kColumns + v * kLanes); });
+    Index idle[kVectors] = {};
+    unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
+      b[v] = ops.load(lanes, panel_b, d * Shape::kColumns + v * kLanes);
+      if constexpr (Ops::kCounting) idle[v] = padding(d, v * kLanes, inside(v));
+    });
     unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
       const auto a = ops.broadcast(lanes, ops.load(panel_a, d * kRows + r));
       unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
-        auto part = ops.first(r < rows ? inside(v) : 0);
+        auto part = r < rows ? ops.first(inside(v), idle[v]) : ops.first(0);
         sum[r][v] = part.mac(a, b[v], sum[r][v]);
       });
     });
   }
-  unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
-    unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
-      if (whole) {
-        ops.store(c, r * stride + v * kLanes, epilogue(ops, lanes, sum[r][v], r, v * kLanes));
-      } else if (r < rows && inside(v) > 0) {
-        auto part = ops.first(inside(v));
-        part.store(c, r * stride + v * kLanes, epilogue(part, lanes, sum[r][v], r, v * kLanes));
-      }
+  if (whole) {
+    const auto end = c.at(row, column);
+    unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
+      unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
+        ops.store(end, r * c.row_stride + v * kLanes, epilogue(ops, lanes, sum[r][v], r, v * kLanes));
+      });
+    });
+    return;
+  }
+  unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
+    if (inside(v) == 0) return;
+    unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
+      auto part = ops.first(inside(v));
+      if (r < rows) sum[r][v] = epilogue(part, lanes, sum[r][v], r, v * kLanes);
+    });
+    runs(v, [&](P start, Index begin, Index end) EB_ALWAYS_INLINE {
+      unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
+        if (r < rows) ops.store(start, r * c.row_stride, sum[r][v], begin, end);
+      });
     });
   });
+}
+
+// The same in a dense matrix without padding: c(row, column) of the tile at row · stride + column.
+template <class Shape, class Ops, class A, class B, class C, class Epilogue>
+EB_HD EB_INLINE void gemm_tile(Ops& ops, A panel_a, B panel_b, Index depth, C c, Index stride, Index rows,
+                               Index columns, bool first, const Epilogue& epilogue) {
+  gemm_tile<Shape>(ops, panel_a, panel_b, depth, Planes<C>{c, stride, stride, 0}, 0, 0, rows, columns, first, epilogue,
+                   [](Index, Index, Index) EB_ALWAYS_INLINE { return Index{0}; });
 }
 
 // What becomes of a finished sum: nothing, a bias for each column, or one for each row.

@@ -6,15 +6,16 @@ namespace eb::bindings {
 
 inline py::object conv2d(const py::array& x, const py::array& w, const py::object& bias, const py::array& y,
                          std::pair<Index, Index> stride, std::pair<Index, Index> padding,
-                         std::pair<Index, Index> dilation, Index groups, const std::string& variant, int threads,
-                         bool counting) {
+                         std::pair<Index, Index> dilation, Index groups, bool direct, const std::string& variant,
+                         int threads, bool counting) {
   require(x.ndim() == 4 && w.ndim() == 4, "x and w must have four dimensions");
   require(stride.first > 0 && stride.second > 0 && dilation.first > 0 && dilation.second > 0 && padding.first >= 0 &&
               padding.second >= 0 && groups > 0,
           "stride, dilation and groups must be positive, padding not negative");
   const ConvShape s{x.shape(0),     x.shape(1),     x.shape(2),      x.shape(3),    w.shape(0),
                     w.shape(2),     w.shape(3),     stride.first,    stride.second, padding.first,
-                    padding.second, dilation.first, dilation.second, groups,        bias.is_none() ? 0 : 1};
+                    padding.second, dilation.first, dilation.second, groups,        bias.is_none() ? 0 : 1,
+                    direct ? 1 : 0};
   require(s.KH > 0 && s.KW > 0 && s.C_in % groups == 0 && s.C_out % groups == 0, "channels and groups do not fit");
   const EbDtype dtype = dtype_of(x);
   const EbConv2dArrays arrays{
@@ -27,7 +28,7 @@ inline py::object conv2d(const py::array& x, const py::array& w, const py::objec
 
 inline void define_conv(py::module_& module) {
   module.def("conv2d", &conv2d, "x"_a, "w"_a, "bias"_a, "y"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a,
-             "variant"_a, "threads"_a, "counting"_a);
+             "direct"_a, "variant"_a, "threads"_a, "counting"_a);
 }
 
 }  // namespace eb::bindings

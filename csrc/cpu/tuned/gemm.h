@@ -31,7 +31,7 @@ struct GemmPlan {
 // given transposed); anything that gemm_pack_strip takes. `epilogue(row, column, last)` makes a tile's epilogue.
 // `panels` is scratch of panel_elements(). Ends in a barrier.
 template <class Shape, class Ops, class A, class B, class Panel, class C, class MakeEpilogue>
-EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& b, Panel panels, C c, Index c_stride,
+EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& b, Panel panels, const Planes<C>& c,
                     const MakeEpilogue& epilogue) {
   using T = typename Shape::Element;
   constexpr Index kRows = Shape::kRows, kColumns = Shape::kColumns;
@@ -59,14 +59,23 @@ EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& 
           const Index j = task % b_strips, column = n0 + j * kColumns;
           for (Index i = task / b_strips * kGroup; i < std::min(a_strips, (task / b_strips + 1) * kGroup); ++i) {
             const Index row = m0 + i * kRows;
-            gemm_tile<Shape>(ops, panel_a.at(i * kRows * depth), panel_b.at(j * kColumns * depth), depth,
-                             c.at(row * c_stride + column), c_stride, std::min(kRows, rows - i * kRows),
-                             std::min(kColumns, columns - j * kColumns), first, epilogue(row, column, last));
+            gemm_tile<Shape>(ops, panel_a.at(i * kRows * depth), panel_b.at(j * kColumns * depth), depth, c, row, column,
+                             std::min(kRows, rows - i * kRows), std::min(kColumns, columns - j * kColumns), first,
+                             epilogue(row, column, last), [&](Index d, Index at, Index lanes) EB_ALWAYS_INLINE {
+                               return gemm_padding(b, column + at, k0 + d, lanes);
+                             });
           }
         }
       }
     }
   }
+}
+
+// The same with a dense matrix C, `c_stride` from row to row.
+template <class Shape, class Ops, class A, class B, class Panel, class C, class MakeEpilogue>
+EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& b, Panel panels, C c, Index c_stride,
+                    const MakeEpilogue& epilogue) {
+  gemm(ops, plan, a, b, panels, Planes<C>{c, c_stride, plan.N, 0}, epilogue);
 }
 
 }  // namespace

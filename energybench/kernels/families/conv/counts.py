@@ -1,26 +1,102 @@
-"""Closed-form counts of two-dimensional convolution."""
+"""Closed-form counts of convolution (derivations: docs/kernels/conv2d.md)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Final
+
 from energybench.kernels.closed_form import CountRequest, Traffic
 from energybench.kernels.families.conv.shape import ConvShape
+from energybench.kernels.tiles import gemm_traffic, lanes
 from energybench.kernels.windows import valid_taps
 from energybench.records.op_counts import OpCounts
+
+#: Channels and vectors of pixels that the direct rung works together, of the channels left over too
+#: (csrc/cpu/tuned/conv.cpp); ``blocked`` has vectors of one.
+_DIRECT_ROWS: Final = 4
+_DIRECT_VECTORS: Final = {"blocked": 3}
+_DEPTHWISE_VECTORS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """What a rung moves, and what its tiles multiply."""
+
+    loads: int
+    stores: int
+    weight_loads: int
+    tile_macs: int = 0
+
+
+def _taps(shape: ConvShape) -> tuple[int, int]:
+    """Pairs of output row and kernel row inside the image, and the same of columns."""
+    return (
+        valid_taps(shape.H, shape.KH, shape.stride[0], shape.padding[0], shape.dilation[0], shape.H_out),
+        valid_taps(shape.W, shape.KW, shape.stride[1], shape.padding[1], shape.dilation[1], shape.W_out),
+    )
+
+
+def _flattened(shape: ConvShape) -> ConvShape:
+    """A window of one pixel without steps or padding sees an image of one row."""
+    if (shape.KH, shape.KW) != (1, 1) or shape.stride != (1, 1) or shape.padding != (0, 0):
+        return shape
+    return replace(shape, H=1, W=shape.H * shape.W)
+
+
+def _im2col(shape: ConvShape, rung: str, dtype: str) -> _Issued:
+    """A matrix product for each group: each tap inside the image is packed once, for all channels of its group."""
+    M, K = shape.C_out // shape.groups, shape.C_in // shape.groups * shape.KH * shape.KW
+    pixels = shape.N * shape.H_out * shape.W_out
+    t = gemm_traffic(M, pixels, K, rung, dtype)
+    rows, columns = _taps(shape)
+    packed = shape.N * (shape.C_in // shape.groups) * rows * columns
+    biases = M * -(-pixels // lanes(rung, dtype)) if shape.has_bias else 0
+    loads = packed + t.loads_a + t.panel_loads + t.loads_c + biases
+    return _Issued(
+        loads=shape.groups * loads,
+        stores=shape.groups * (t.panel_stores + t.stores_c),
+        weight_loads=shape.groups * (t.loads_a + biases),
+        tile_macs=shape.groups * t.tile_macs,
+    )
+
+
+def _direct(shape: ConvShape, rung: str, dtype: str) -> _Issued:
+    """Blocks of channels that share their taps: rows of pixels, vector by vector."""
+    width, channels_in, channels = lanes(rung, dtype), shape.C_in // shape.groups, shape.C_out // shape.groups
+    rows, columns = _taps(shape)
+    images = shape.N * shape.groups
+    blocks, singles = divmod(channels, _DIRECT_ROWS)
+    weights = biases = tile_macs = 0
+    vectors_of_a_block = _DIRECT_VECTORS.get(rung, 2)
+    for channels_together, vectors in ((blocks * _DIRECT_ROWS, vectors_of_a_block), (singles, _DEPTHWISE_VECTORS)):
+        pieces = -(-shape.W_out // (vectors * width))  # of a row of pixels
+        read = images * channels_together * channels_in * rows * shape.KW * pieces
+        weights += read
+        tile_macs += read * vectors * width
+        biases += images * channels_together * shape.H_out * pieces if shape.has_bias else 0
+    taps = images * (blocks + singles) * channels_in * rows * columns
+    outputs = shape.N * shape.C_out * shape.H_out * shape.W_out
+    return _Issued(taps + weights + biases, outputs, weights + biases, tile_macs)
 
 
 def conv2d(shape: ConvShape, request: CountRequest) -> OpCounts:
     """Counts of one convolution. Taps separate by dimension, so executed MACs are a product of two sums."""
     channels = shape.C_in // shape.groups
     outputs = shape.N * shape.C_out * shape.H_out * shape.W_out
-    rows = valid_taps(shape.H, shape.KH, shape.stride[0], shape.padding[0], shape.dilation[0], shape.H_out)
-    columns = valid_taps(shape.W, shape.KW, shape.stride[1], shape.padding[1], shape.dilation[1], shape.W_out)
+    rows, columns = _taps(shape)
     macs = shape.N * shape.C_out * channels * rows * columns
     biases = outputs if shape.has_bias else 0
     weights = shape.C_out * channels * shape.KH * shape.KW + (shape.C_out if shape.has_bias else 0)
+    if request.variant == "naive":
+        issued = _Issued(2 * macs + biases, outputs, macs + biases)
+    else:
+        rung = _direct if shape.direct else _im2col
+        issued = rung(_flattened(shape), request.variant, request.dtype)
     return request.tallies(
         compulsory=Traffic(shape.N * shape.C_in * shape.H * shape.W + weights, outputs, weights),
-        issued=Traffic(2 * macs + biases, outputs, macs + biases),
+        issued=Traffic(issued.loads, issued.stores, issued.weight_loads),
         macs=macs,
         nominal_macs=outputs * channels * shape.KH * shape.KW,
+        tile_macs=issued.tile_macs,
         adds=biases,
     )

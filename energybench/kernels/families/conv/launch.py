@@ -7,8 +7,8 @@ from typing import Any
 
 from energybench.kernels.call import Begin, Outcome, TensorT, run
 from energybench.kernels.families.conv import counts
-from energybench.kernels.families.conv.shape import ConvShape, conv_shape
-from energybench.kernels.ladder import AUTO, NAIVE_ONLY
+from energybench.kernels.families.conv.shape import Algorithm, ConvShape, conv_shape
+from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 
 
@@ -27,11 +27,11 @@ def _conv2d(
         sizes = [s.N, s.C_in, s.H, s.W, s.C_out, s.KH, s.KW, *s.stride, *s.padding, *s.dilation, s.groups]
         tallies = call.run_cuda(sizes, arrays)
     else:
-        tallies = call.run_cpu(*arrays, s.stride, s.padding, s.dilation, s.groups)
+        tallies = call.run_cpu(*arrays, s.stride, s.padding, s.dilation, s.groups, s.direct)
     return call.finish(tallies, y)
 
 
-CONV2D = Operator("conv2d", "forward", "conv", NAIVE_ONLY, conv_shape, counts.conv2d, _conv2d)
+CONV2D = Operator("conv2d", "forward", "conv", TUNED_ON_CPU, conv_shape, counts.conv2d, _conv2d)
 
 
 def conv2d(
@@ -43,6 +43,7 @@ def conv2d(
     padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
+    algorithm: Algorithm = "auto",
     variant: str = AUTO,
     threads: int | None = None,
 ) -> TensorT:
@@ -56,6 +57,9 @@ def conv2d(
         padding: Zeros on each side; the taps that fall on them are skipped.
         dilation: Distance between taps.
         groups: Groups of channels; ``groups == C_in`` is depthwise.
+        algorithm: What a tuned rung does [D22]: ``im2col`` multiplies matrices, strips of patches packed as they are
+            needed; ``direct`` reads the image where it lies; ``auto`` is direct where few output channels would share a
+            patch. The naive rung has one way.
         variant: ``auto`` or a rung of the ladder.
         threads: CPU threads; None as torch or ``OMP_NUM_THREADS`` say.
 
@@ -67,5 +71,6 @@ def conv2d(
         NativeModuleError: The compiled kernels are missing or the device failed.
     """
     options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    options["algorithm"] = algorithm
     (y,) = run(CONV2D, x, w, bias, **options, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]

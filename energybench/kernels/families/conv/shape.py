@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from energybench.errors import UsageError
 from energybench.kernels.arrays import check_size, common_dtype, describe, expect_shape
@@ -12,6 +12,11 @@ from energybench.kernels.windows import Pair, pair, window_positions
 
 if TYPE_CHECKING:
     from energybench.kernels.arrays import Array
+
+
+Algorithm: TypeAlias = Literal["auto", "im2col", "direct"]
+#: Output channels of a group up to which ``auto`` is direct: a packed patch would serve so few.
+_FEW_CHANNELS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class ConvShape:
     dilation: Pair = (1, 1)
     groups: int = 1
     has_bias: bool = False
+    direct: bool = False
 
     @property
     def H_out(self) -> int:  # noqa: N802 - the glossary's letters
@@ -55,6 +61,7 @@ def conv_shape(
     padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
+    algorithm: Algorithm = "auto",
 ) -> tuple[ConvShape, str]:
     """Sizes and element type of a call of `conv2d`. Raises UsageError."""
     operands = [describe("x", x, "N C_in H W"), describe("w", w, "C_out C_in/groups KH KW")]
@@ -63,6 +70,8 @@ def conv_shape(
         raise UsageError(f"groups={groups!r} is not valid; give a positive integer")
     if C_in % groups or C_out % groups:
         raise UsageError(f"groups={groups} divides not both C_in={C_in} and C_out={C_out}; choose one that does")
+    if algorithm not in get_args(Algorithm):
+        raise UsageError(f"algorithm={algorithm!r} is unknown; choose one of {', '.join(get_args(Algorithm))}")
     expect_shape(operands[1], (C_out, C_in // groups, KH, KW), "[C_out, C_in/groups, KH, KW]")
     if bias is not None:
         operands.append(describe("bias", bias, "C_out"))
@@ -74,6 +83,7 @@ def conv_shape(
         pair("dilation", dilation, 1),
         groups,
         bias is not None,
+        algorithm == "direct" or (algorithm == "auto" and C_out // groups <= _FEW_CHANNELS),
     )
     if shape.H_out < 1 or shape.W_out < 1:
         raise UsageError(
