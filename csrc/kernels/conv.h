@@ -2,9 +2,10 @@
 //
 //   y[n,co,oh,ow] = Σ_{ci,kh,kw} w[co,ci,kh,kw] · x[n, g·C_in/groups + ci, oh·s − p + kh·d, ow·s − p + kw·d] + bias[co]
 //
-// The naive rung skips the taps that fall on padding. The tuned rungs work vectors of output pixels and hold a zero in a
-// lane whose tap is on padding: work of the tile (tile_macs) and no MAC. So an infinite weight there makes NaN on them.
-// All add an output's products up in the order ci, kh, kw in fused multiply-adds, and the bias last: the same bits.
+// The naive rung skips the taps that fall on padding. The tuned rungs work vectors of output pixels and hold a zero in
+// a lane whose tap is on padding: work of the tile (tile_macs) and no MAC. So an infinite weight there makes NaN on
+// them. All add an output's products up in the order ci, kh, kw in fused multiply-adds, and the bias last: the same
+// bits.
 #pragma once
 
 #include "common/ops.h"
@@ -58,14 +59,15 @@ struct PixelRun {
   Index begin, end, n, oh, ow;  // y[n,:,oh,ow + lane − begin]
 };
 
-// Lanes whose tap lies inside the image, and where the first of a run's lanes reads: x[n,c,ih,iw + (lane − begin)·stride]
+// Lanes whose tap lies inside the image, and where the first of a run's lanes reads: x[n,c,ih,iw + (lane −
+// begin)·stride]
 struct TapRun {
   Index begin, end, ih, iw;
 
   EB_HD EB_INLINE Index lanes() const { return end - begin; }
 };
 
-EB_HD EB_INLINE Index round_up_quotient(Index a, Index b) { return (a + b - 1) / b; }  // 0 ≤ a
+EB_HD EB_INLINE Index round_up_quotient(Index a, Index b) { return b == 1 ? a : (a + b - 1) / b; }  // 0 ≤ a
 
 EB_HD EB_INLINE TapRun tap_run(const ConvShape& s, const PixelRun& run, Index kh, Index kw) {
   const Index ih = run.oh * s.stride_h - s.padding_h + kh * s.dilation_h;
@@ -81,12 +83,14 @@ EB_HD EB_INLINE TapRun tap_run(const ConvShape& s, const PixelRun& run, Index kh
 }
 
 // The taps of `run` at one (kh, kw) from the plane x[n,c,:,:], in the lanes that are inside the image; the other lanes
-// as they are in `into`.
-template <int kLanes, class Ops, class V, class P>
+// as they are in `into`. `kStrided`: neighbours may read further apart than neighbours lie.
+template <int kLanes, bool kStrided = true, class Ops, class V, class P>
 EB_HD EB_INLINE V load_taps(Ops& ops, const ConvShape& s, V into, const P& plane, const PixelRun& run,
                             const TapRun& taps) {
   const Index origin = taps.ih * s.W + taps.iw - run.begin * s.stride_w;  // lane 0's
-  if (s.stride_w != 1) return ops.gather(into, plane, origin, s.stride_w, taps.begin, taps.end);
+  if constexpr (kStrided) {
+    if (s.stride_w != 1) return ops.gather(into, plane, origin, s.stride_w, taps.begin, taps.end);
+  }
   if (taps.lanes() == kLanes) return ops.load(Lanes<kLanes>{}, plane, origin);
   return ops.load(into, plane, origin, taps.begin, taps.end);
 }
@@ -129,8 +133,8 @@ template <class P>
 EB_HD EB_INLINE Index gemm_padding(const Patches<P>& b, Index pixel, Index k, Index lanes) {
   const Tap tap(b.s, k);
   Index padding = lanes;
-  b.runs(pixel, lanes, [&](const PixelRun& run)
-                           EB_ALWAYS_INLINE { padding -= tap_run(b.s, run, tap.kh, tap.kw).lanes(); });
+  b.runs(pixel, lanes,
+         [&](const PixelRun& run) EB_ALWAYS_INLINE { padding -= tap_run(b.s, run, tap.kh, tap.kw).lanes(); });
   return padding;
 }
 
@@ -141,7 +145,7 @@ EB_HD EB_INLINE void gemm_pack_strip(Ops& ops, const Patches<P>& source, PanelPt
   const ConvShape& s = source.s;
   const auto zeros = ops.broadcast(Lanes<kLanes>{}, ops.constant(Constant<T, 0>{}));
   for (Index r = 0; r < kRows; r += kLanes) {
-    PixelRun runs[kLanes];
+    PixelRun runs[kLanes] = {};
     Index count = 0;
     source.runs(pixel + r, rows - r < kLanes ? rows - r : kLanes,
                 [&](const PixelRun& run) EB_ALWAYS_INLINE { runs[count++] = run; });
@@ -159,9 +163,9 @@ EB_HD EB_INLINE void gemm_pack_strip(Ops& ops, const Patches<P>& source, PanelPt
 }
 
 // conv2d_forward_direct: kRows output channels from co on (of one group), of the output pixels (n, oh, ow …) as many as
-// kVectors vectors hold and the row has. Nothing is copied: each vector of taps is read where it lies and serves the
-// kRows channels.
-template <int kLanes, int kRows, int kVectors, class Ops, class T>
+// kVectors vectors hold and the row has; all but the last vector are full. Nothing is copied: each vector of taps is
+// read where it lies and serves the kRows channels.
+template <int kLanes, int kRows, int kVectors, bool kStrided, class Ops, class T>
 EB_HD EB_INLINE void conv2d_forward_direct(Ops& ops, const ConvOperands<Ops, T>& a, const ConvShape& s, Index n,
                                            Index co, Index oh, Index ow) {
   constexpr Lanes<kLanes> lanes{};
@@ -171,8 +175,7 @@ EB_HD EB_INLINE void conv2d_forward_direct(Ops& ops, const ConvOperands<Ops, T>&
   const auto y = a.y.at(((n * s.C_out + co) * s.H_out() + oh) * s.W_out() + ow);
   const Index plane = s.H_out() * s.W_out();
   const auto inside = [&](Index v) EB_ALWAYS_INLINE {
-    const Index left = row - v * kLanes;
-    return left < 0 ? Index{0} : left < kLanes ? left : Index{kLanes};
+    return v + 1 < kVectors || row - v * kLanes > kLanes ? Index{kLanes} : row - v * kLanes;
   };
   const auto zeros = ops.broadcast(lanes, ops.constant(Constant<T, 0>{}));
   std::remove_const_t<decltype(zeros)> sum[kRows][kVectors];
@@ -192,7 +195,7 @@ EB_HD EB_INLINE void conv2d_forward_direct(Ops& ops, const ConvOperands<Ops, T>&
         unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
           const PixelRun run{0, inside(v), n, oh, ow + v * kLanes};
           const TapRun of = tap_run(s, run, kh, kw);
-          taps[v] = of.lanes() > 0 ? load_taps<kLanes>(ops, s, zeros, image, run, of) : zeros;
+          taps[v] = of.lanes() > 0 ? load_taps<kLanes, kStrided>(ops, s, zeros, image, run, of) : zeros;
           idle[v] = inside(v) - of.lanes();
         });
         unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
@@ -208,7 +211,6 @@ EB_HD EB_INLINE void conv2d_forward_direct(Ops& ops, const ConvOperands<Ops, T>&
   unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
     const auto bias = s.has_bias ? ops.broadcast(lanes, ops.load(a.bias, co + r)) : zeros;
     unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
-      if (inside(v) == 0) return;
       auto part = ops.first(inside(v));
       part.store(y, r * plane + v * kLanes, s.has_bias ? part.add(sum[r][v], bias) : sum[r][v]);
     });

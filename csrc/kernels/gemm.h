@@ -140,8 +140,8 @@ EB_HD EB_INLINE void gemm_tile(Ops& ops, A panel_a, B panel_b, Index depth, cons
   if (!first && whole) {
     const auto start = c.at(row, column);
     unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
-      unrolled<kVectors>(
-          [&](auto v) EB_ALWAYS_INLINE { sum[r][v] = ops.load(lanes, start, r * c.row_stride + v * kLanes); });
+      unrolled<kVectors>([&](auto v)
+                             EB_ALWAYS_INLINE { sum[r][v] = ops.load(lanes, start, r * c.row_stride + v * kLanes); });
     });
   } else if (!first) {
     unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {

@@ -42,15 +42,33 @@ void conv2d_im2col(const ConvOperands<Ops, T>& a, const ConvShape& s, T* scratch
   }
 }
 
-// Output channels that share a load of x, and vectors of pixels.
-constexpr int kDirectRows = 4, kDirectVectors = EB_VECTOR_BYTES == 0 ? 3 : 2;
-constexpr int kDepthwiseVectors = 4;
+// Output channels that share a load of x.
+constexpr int kDirectRows = 4;
+
+// A row of pixels of kRows channels: kMost vectors at a time, then half as many, then one; where the window moves in
+// steps, one at a time.
+template <int kRows, int kMost, class Ops, class T>
+EB_INLINE void conv2d_direct_row(Ops& ops, const ConvOperands<Ops, T>& a, const ConvShape& s, Index n, Index co,
+                                 Index oh) {
+  constexpr int L = kLanes<T>;
+  Index ow = 0, vectors = ceil_div(s.W_out(), L);
+  if (s.stride_w != 1) {
+    for (; vectors > 0; --vectors, ow += L) conv2d_forward_direct<L, kRows, 1, true>(ops, a, s, n, co, oh, ow);
+    return;
+  }
+  for (; vectors >= kMost; vectors -= kMost, ow += kMost * L) {
+    conv2d_forward_direct<L, kRows, kMost, false>(ops, a, s, n, co, oh, ow);
+  }
+  if constexpr (kMost > 2) {
+    if (vectors >= 2) conv2d_forward_direct<L, kRows, 2, false>(ops, a, s, n, co, oh, ow), vectors -= 2, ow += 2 * L;
+  }
+  if (vectors > 0) conv2d_forward_direct<L, kRows, 1, false>(ops, a, s, n, co, oh, ow);
+}
 
 template <class Ops, class T>
 void conv2d_direct(const ConvOperands<Ops, T>& a, const ConvShape& s, int threads, OpCounts* counts) {
-  constexpr Index kLong = kDepthwiseVectors * kLanes<T>, kShort = kDirectVectors * kLanes<T>;
-  const Index H_out = s.H_out(), W_out = s.W_out(), channels = s.C_out_per_group();
-  const Index blocks = channels / kDirectRows + channels % kDirectRows;  // single channels last
+  const Index H_out = s.H_out(), channels = s.C_out_per_group(), whole = channels / kDirectRows;
+  const Index blocks = whole + channels % kDirectRows;  // single channels last
 #pragma omp parallel num_threads(threads)
   {
     Ops ops;
@@ -58,15 +76,10 @@ void conv2d_direct(const ConvOperands<Ops, T>& a, const ConvShape& s, int thread
     for (Index task = 0; task < s.N * s.groups * blocks * H_out; ++task) {
       const Index oh = task % H_out, block = task / H_out % blocks, group = task / H_out / blocks % s.groups;
       const Index n = task / H_out / blocks / s.groups, co = group * channels;
-      if (block < channels / kDirectRows) {
-        for (Index ow = 0; ow < W_out; ow += kShort) {
-          conv2d_forward_direct<kLanes<T>, kDirectRows, kDirectVectors>(ops, a, s, n, co + block * kDirectRows, oh, ow);
-        }
+      if (block < whole) {
+        conv2d_direct_row<kDirectRows, 2>(ops, a, s, n, co + block * kDirectRows, oh);
       } else {
-        const Index single = co + channels / kDirectRows * kDirectRows + block - channels / kDirectRows;
-        for (Index ow = 0; ow < W_out; ow += kLong) {
-          conv2d_forward_direct<kLanes<T>, 1, kDepthwiseVectors>(ops, a, s, n, single, oh, ow);
-        }
+        conv2d_direct_row<1, 4>(ops, a, s, n, co + whole * kDirectRows + block - whole, oh);
       }
     }
     merge(ops, counts);

@@ -59,9 +59,9 @@ EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& 
           const Index j = task % b_strips, column = n0 + j * kColumns;
           for (Index i = task / b_strips * kGroup; i < std::min(a_strips, (task / b_strips + 1) * kGroup); ++i) {
             const Index row = m0 + i * kRows;
-            gemm_tile<Shape>(ops, panel_a.at(i * kRows * depth), panel_b.at(j * kColumns * depth), depth, c, row, column,
-                             std::min(kRows, rows - i * kRows), std::min(kColumns, columns - j * kColumns), first,
-                             epilogue(row, column, last), [&](Index d, Index at, Index lanes) EB_ALWAYS_INLINE {
+            gemm_tile<Shape>(ops, panel_a.at(i * kRows * depth), panel_b.at(j * kColumns * depth), depth, c, row,
+                             column, std::min(kRows, rows - i * kRows), std::min(kColumns, columns - j * kColumns),
+                             first, epilogue(row, column, last), [&](Index d, Index at, Index lanes) EB_ALWAYS_INLINE {
                                return gemm_padding(b, column + at, k0 + d, lanes);
                              });
           }

@@ -11,11 +11,8 @@ from energybench.kernels.tiles import gemm_traffic, lanes
 from energybench.kernels.windows import valid_taps
 from energybench.records.op_counts import OpCounts
 
-#: Channels and vectors of pixels that the direct rung works together, of the channels left over too
-#: (csrc/cpu/tuned/conv.cpp); ``blocked`` has vectors of one.
+#: Output channels that the direct rung works together (csrc/cpu/tuned/conv.cpp).
 _DIRECT_ROWS: Final = 4
-_DIRECT_VECTORS: Final = {"blocked": 3}
-_DEPTHWISE_VECTORS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +58,19 @@ def _im2col(shape: ConvShape, rung: str, dtype: str) -> _Issued:
 
 
 def _direct(shape: ConvShape, rung: str, dtype: str) -> _Issued:
-    """Blocks of channels that share their taps: rows of pixels, vector by vector."""
+    """Blocks of channels that share their taps: a row of pixels, a few vectors at a time."""
     width, channels_in, channels = lanes(rung, dtype), shape.C_in // shape.groups, shape.C_out // shape.groups
     rows, columns = _taps(shape)
     images = shape.N * shape.groups
     blocks, singles = divmod(channels, _DIRECT_ROWS)
-    weights = biases = tile_macs = 0
-    vectors_of_a_block = _DIRECT_VECTORS.get(rung, 2)
-    for channels_together, vectors in ((blocks * _DIRECT_ROWS, vectors_of_a_block), (singles, _DEPTHWISE_VECTORS)):
-        pieces = -(-shape.W_out // (vectors * width))  # of a row of pixels
-        read = images * channels_together * channels_in * rows * shape.KW * pieces
-        weights += read
-        tile_macs += read * vectors * width
-        biases += images * channels_together * shape.H_out * pieces if shape.has_bias else 0
+    vectors = -(-shape.W_out // width)
+    in_blocks, alone = vectors // 2 + vectors % 2, vectors // 4 + vectors % 4 // 2 + vectors % 2
+    if shape.stride[1] != 1:
+        in_blocks = alone = vectors
+    pieces = blocks * _DIRECT_ROWS * in_blocks + singles * alone  # of a row of pixels, all channels of a group
+    weights = images * pieces * channels_in * rows * shape.KW
+    biases = images * pieces * shape.H_out if shape.has_bias else 0
+    tile_macs = images * channels * channels_in * rows * shape.KW * vectors * width
     taps = images * (blocks + singles) * channels_in * rows * columns
     outputs = shape.N * shape.C_out * shape.H_out * shape.W_out
     return _Issued(taps + weights + biases, outputs, weights + biases, tile_macs)
