@@ -12,6 +12,7 @@ struct RawPtr {
 };
 
 struct RawOps {
+  static constexpr bool kCounting = false;
   template <class T>
   using Activation = RawPtr<T>;
   template <class T>
@@ -117,7 +118,15 @@ struct RawOps {
     return result;
   }
   struct Part;
-  EB_INLINE Part first(eb::Index n) const;
+  EB_INLINE Part first(eb::Index n, eb::Index idle = 0) const;
+  template <class P, class T>
+  EB_INLINE P load(P into, RawPtr<T> p, eb::Index i, eb::Index begin, eb::Index end) const {
+    return eb::lanes::Native<float, kLanes<P>>::load_between(into, p.address + i, begin, end);
+  }
+  template <class P>
+  EB_INLINE void store(RawPtr<float> p, eb::Index i, P value, eb::Index begin, eb::Index end) const {
+    eb::lanes::Native<float, kLanes<P>>::store_between(p.address + i, value, begin, end);
+  }
 #endif
 };
 
@@ -135,5 +144,5 @@ struct RawOps::Part : RawOps {
     eb::lanes::Native<float, kLanes<P>>::store_first(p.address + i, value, live);
   }
 };
-EB_INLINE RawOps::Part RawOps::first(eb::Index n) const { return Part(n); }
+EB_INLINE RawOps::Part RawOps::first(eb::Index n, eb::Index) const { return Part(n); }
 #endif

@@ -51,7 +51,8 @@ class Machine:
         return math.tanh(a)
 
 
-def conv2d(x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
+def conv2d(x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, algorithm="auto"):
+    del algorithm  # the work is the same
     m = Machine((w, bias))
     N, _, H, W = x.shape
     C_out, channels, KH, KW = w.shape
@@ -323,9 +324,54 @@ def tuned_linear(rung, x, w, bias=None):
     return m.tally
 
 
+def tuned_conv2d(rung, x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, algorithm="auto"):
+    m, size, lanes = Machine(), x.itemsize, tile_of(rung, x.dtype)[2]
+    (_, channels, KH, KW), of_group = w.shape, len(w) // groups
+    if (KH, KW, stride, padding) == (1, 1, (1, 1), (0, 0)):
+        x = x.reshape(*x.shape[:2], 1, -1)  # a window of one pixel sees a row
+    rows, columns = (
+        range(-padding[i], x.shape[i + 2] + padding[i] - dilation[i] * (w.shape[i + 2] - 1), stride[i]) for i in (0, 1)
+    )
+
+    def reads(elements, weight=False):
+        m.tally.update(loads=elements, load_bytes=elements * size, weight_load_bytes=elements * size * weight)
+
+    def row_inside(row, kh):
+        return 0 <= row + kh * dilation[0] < x.shape[2]
+
+    def inside(row, some_columns, kh, kw):
+        return row_inside(row, kh) * sum(0 <= c + kw * dilation[1] < x.shape[3] for c in some_columns)
+
+    if not (algorithm == "direct" or (algorithm == "auto" and of_group <= 4)):
+        pixels = len(x) * len(rows) * len(columns)
+        for _ in range(groups):
+            of_w = lambda n: reads(n, True)  # noqa: E731
+            panel_product(m, of_group, pixels, w[0].size, rung, x.dtype, read_a=of_w, read_b=lambda n: None)
+            for row, kh, kw in ((r, kh, kw) for r in rows for kh, kw in np.ndindex(KH, KW)):
+                reads(len(x) * channels * inside(row, columns, kh, kw))  # each tap inside the image is packed once
+            reads(of_group * len(range(0, pixels, lanes)) * (bias is not None), True)
+        return m.tally
+    blocks = [4] * (of_group // 4) + [1] * (of_group % 4)
+    for _, row, together in ((i, r, b) for i in range(len(x) * groups) for r in rows for b in blocks):
+        left = [columns[i : i + lanes] for i in range(0, len(columns), lanes)]
+        while left:
+            at_once = [1] if stride[1] != 1 else [2, 1] if together == 4 else [4, 2, 1]
+            take = next(n for n in at_once if n <= len(left))
+            vectors, left = left[:take], left[take:]
+            for _, kh in np.ndindex(channels, KH):
+                for kw in range(KW * row_inside(row, kh)):
+                    reads(sum(inside(row, v, kh, kw) for v in vectors))
+                    reads(together, True)
+                    m.tally["tile_macs"] += together * take * lanes
+            reads(together * (bias is not None), True)
+            outputs = together * sum(map(len, vectors))
+            m.tally.update(stores=outputs, store_bytes=outputs * size)
+    return m.tally
+
+
 #: Kernel → loops of its tuned rungs, ``(rung, *arrays, **options) -> tally`` of their traffic and tile_macs; a kernel
 #: that is not here moves what its naive rung moves.
-TUNED = {"linear": tuned_linear}
+TUNED = {"conv2d": tuned_conv2d, "linear": tuned_linear}
 TRAFFIC = ("loads", "stores", "load_bytes", "store_bytes", "weight_load_bytes", "tile_macs")
 
 

@@ -82,7 +82,7 @@ def test_count_and_run_take_the_same_arguments():
 
 
 def test_counted_runs_say_where_their_counts_come_from():
-    run = kernels.counted_run("conv2d", np.ones((1, 1, 2, 2)), np.ones((1, 1, 1, 1)))
+    run = kernels.counted_run("conv2d", np.ones((1, 1, 2, 2)), np.ones((1, 1, 1, 1)), variant="naive")
     assert (run.counts_source, run.variant, run.counts.traffic_basis) == ("counted", "naive", "issued")
 
 

@@ -35,6 +35,7 @@ BAD_CONVOLUTIONS: dict[str, tuple[Any, Any, str]] = {
     "a list": (([[1.0]], W), {}, "x is a list; give a torch tensor or a numpy array"),
     "big-endian": ((X.numpy().astype(">f4"), W.numpy()), {}, "element type >f4"),
     "variant": ((X, W), {"variant": "winograd"}, "no variant 'winograd' on cpu; choose auto or one of naive"),
+    "algorithm": ((X, W), {"algorithm": "fft"}, "algorithm='fft' is unknown; choose one of auto, im2col, direct"),
     "no threads": ((X, W), {"threads": 0}, "threads=0 is not a number of threads"),
     "too many threads": ((X, W), {"threads": 10**6}, "threads=1000000"),
     "meta": ((X.to("meta"), W.to("meta")), {}, "x is on meta"),
@@ -122,7 +123,7 @@ def arrays(*shapes):
 def test_native_module_checks_what_it_is_given():
     # The binding is the last line: nothing that reaches it may read or write outside an array.
     x, w, y = arrays((1, 2, 4, 4), (3, 2, 3, 3), (1, 3, 2, 2))
-    good = ((1, 1), (0, 0), (1, 1), 1, "naive", 1, False)
+    good = ((1, 1), (0, 0), (1, 1), 1, False, "naive", 1, False)
     assert native.cpu().conv2d(x, w, None, y, *good) is None
     read_only = y.copy()
     read_only.flags.writeable = False
@@ -138,11 +139,9 @@ def test_native_module_checks_what_it_is_given():
     with pytest.raises(ValueError, match="must be positive"):
         native.cpu().conv2d(x, w, None, y, (0, 1), *good[1:])
     with pytest.raises(ValueError, match="unknown rung"):
-        native.cpu().conv2d(x, w, None, y, *good[:4], "fastest", 1, False)
-    with pytest.raises(RuntimeError, match="no such rung"):
-        native.cpu().conv2d(x, w, None, y, *good[:4], "blocked", 1, False)
+        native.cpu().conv2d(x, w, None, y, *good[:5], "fastest", 1, False)
     with pytest.raises(ValueError, match="threads"):
-        native.cpu().conv2d(x, w, None, y, *good[:5], 0, False)
+        native.cpu().conv2d(x, w, None, y, *good[:6], 0, False)
     with pytest.raises(TypeError, match="element type"):
         native.cpu().conv2d(x.astype("int32"), w, None, y, *good)
     q, scratch = arrays((1, 1, 4, 2), (1, 4))

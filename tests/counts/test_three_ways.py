@@ -18,6 +18,8 @@ CONVOLUTIONS = [
     ((2, 5, 6, 6), (5, 1, 3, 3), False, {"padding": (1, 1), "groups": 5}),
     ((1, 2, 2, 3), (3, 2, 2, 2), True, {"padding": (5, 4), "stride": (2, 3)}),
     ((1, 1, 1, 2), (1, 1, 3, 3), False, {"padding": (2, 2), "dilation": (2, 2)}),
+    ((2, 2, 3, 75), (5, 2, 2, 3), True, {"padding": (1, 1)}),
+    ((2, 2, 5, 7), (5, 2, 1, 1), True, {}),
     ((1, 3, 1, 12), (2, 3, 1, 5), True, {"padding": (0, 4), "stride": (1, 3)}),
 ]
 
@@ -26,7 +28,9 @@ CONVOLUTIONS = [
 @pytest.mark.parametrize(("x", "w", "with_bias", "options"), CONVOLUTIONS)
 def test_conv2d(agree, x, w, with_bias, options, dtype):
     bias = normal(3, w[0], dtype=dtype) if with_bias else None
-    agree("conv2d", [normal(1, *x, dtype=dtype)], [normal(2, *w, dtype=dtype), bias], **options)
+    for algorithm in ("im2col", "direct"):
+        arrays = [normal(1, *x, dtype=dtype)], [normal(2, *w, dtype=dtype), bias]
+        agree("conv2d", *arrays, algorithm=algorithm, **options)
 
 
 @settings(max_examples=60, deadline=None)

@@ -30,6 +30,21 @@ def operands(case: str, dtype: torch.dtype, seed: int = 0):
     return x, w, torch.randn(C_out, generator=generator, dtype=dtype), options
 
 
+CPU_RUNGS = [s.variant for s in kernels.list_kernels() if s.kernel_id.startswith("conv2d_forward") and s.runnable]
+
+
+@pytest.mark.parametrize("algorithm", ["im2col", "direct"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_every_rung_gives_the_bits_of_the_naive_one(case, dtype, algorithm):
+    x, w, bias, options = operands(case, dtype)
+    naive = kernels.conv2d(x, w, bias, variant="naive", **options)
+    for variant in CPU_RUNGS:
+        for threads in (1, 2):
+            y = kernels.conv2d(x, w, bias, variant=variant, algorithm=algorithm, threads=threads, **options)
+            assert torch.equal(y, naive), variant
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -77,11 +92,11 @@ def test_conv2d_with_non_finite_inputs_computes_as_ieee_says():
     assert torch.equal(y[torch.isinf(y)], reference[torch.isinf(y)])
 
 
-def test_conv2d_skips_padding_instead_of_multiplying_zeros():
+def test_naive_conv2d_skips_padding_instead_of_multiplying_zeros():
     # an infinite weight on padding would make NaN of 0·inf; the tap is not executed
     x, w = torch.ones(1, 1, 2, 2), torch.ones(1, 1, 3, 3)
     w[0, 0, 0, 0] = float("inf")
-    y = kernels.conv2d(x, w, padding=1)
+    y = kernels.conv2d(x, w, padding=1, variant="naive")
     assert y[0, 0].tolist() == [[4.0, 4.0], [4.0, float("inf")]]
 
 
