@@ -42,12 +42,12 @@ int eb_cpu_conv2d(EbVariant variant, EbDtype dtype, const eb::ConvShape* shape, 
 
 int eb_cpu_gru(EbVariant variant, EbDtype dtype, const eb::GruShape* shape, const EbGruArrays* arrays, int threads,
                eb::OpCounts* counts, EbError* error) {
-  EB_NAIVE_ONLY(gru(dtype, *shape, *arrays, threads, counts, error))
+  EB_ON_LADDER(gru(dtype, *shape, *arrays, threads, counts, error))
 }
 
 int eb_cpu_attention(EbVariant variant, EbDtype dtype, const eb::AttentionShape* shape, const EbAttentionArrays* arrays,
                      double scale, int threads, eb::OpCounts* counts, EbError* error) {
-  EB_NAIVE_ONLY(attention(dtype, *shape, *arrays, scale, threads, counts, error))
+  EB_ON_LADDER(attention(dtype, *shape, *arrays, scale, threads, counts, error))
 }
 
 int eb_cpu_linear(EbVariant variant, EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays,

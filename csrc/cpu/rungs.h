@@ -23,13 +23,14 @@ namespace eb {
   int pool2d(EbPool kind, EbDtype dtype, const PoolShape& shape, const EbPoolArrays& arrays, int threads,            \
              OpCounts* counts, EbError* error);                                                                      \
   int pool2d_backward(EbPool kind, EbDtype dtype, const PoolShape& shape, const EbPoolArrays& arrays, int threads,   \
-                      OpCounts* counts, EbError* error);
+                      OpCounts* counts, EbError* error);                                                             \
+  int gru(EbDtype dtype, const GruShape& shape, const EbGruArrays& arrays, int threads, OpCounts* counts,            \
+          EbError* error);                                                                                           \
+  int attention(EbDtype dtype, const AttentionShape& shape, const EbAttentionArrays& arrays, double scale,           \
+                int threads, OpCounts* counts, EbError* error);
 
 namespace naive {
 EB_TUNED_LAUNCHES
-int gru(EbDtype dtype, const GruShape& shape, const EbGruArrays& arrays, int threads, OpCounts* counts, EbError* error);
-int attention(EbDtype dtype, const AttentionShape& shape, const EbAttentionArrays& arrays, double scale, int threads,
-              OpCounts* counts, EbError* error);
 int probe_fma(EbDtype dtype, const FmaProbeShape& shape, const void* x, void* y, int threads, OpCounts* counts,
               EbError* error);
 int probe_stream(EbDtype dtype, const StreamProbeShape& shape, const void* x, void* y, int threads, OpCounts* counts,

@@ -95,6 +95,27 @@ EB_HD EB_INLINE void gemm_pack_strip(Ops& ops, const Matrix<P>& source, PanelPtr
   }
 }
 
+// What the sums of kLanes columns from `column` on begin at: zero, unless the epilogue has an overload (ColumnStart).
+template <class Ops, class Epilogue, int kLanes, class V>
+EB_HD EB_INLINE V gemm_start(Ops&, const Epilogue&, Lanes<kLanes>, V zero, Index) {
+  return zero;
+}
+
+// The sums begin at a bias for each column, which then costs no addition, and end as they are.
+template <class P>
+struct ColumnStart {
+  P bias;  // of the tile's first column
+  bool has_bias;
+  template <class Ops, class L, class V>
+  EB_HD EB_INLINE V operator()(Ops&, L, V sum, Index, Index) const {
+    return sum;
+  }
+};
+template <class Ops, class P, int kLanes, class V>
+EB_HD EB_INLINE V gemm_start(Ops& ops, const ColumnStart<P>& begin, Lanes<kLanes> lanes, V zero, Index column) {
+  return begin.has_bias ? ops.load(lanes, begin.bias, column) : zero;
+}
+
 // Where C lies: its columns are planes of `plane` neighbours, `plane_stride` apart (the pixels of a batch of images; a
 // dense matrix is one plane).
 template <class P>
@@ -135,8 +156,11 @@ EB_HD EB_INLINE void gemm_tile(Ops& ops, A panel_a, B panel_b, Index depth, cons
     }
   };
 
-  unrolled<kRows>([&](auto r)
-                      EB_ALWAYS_INLINE { unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE { sum[r][v] = zero; }); });
+  unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
+    auto part = ops.first(inside(v));
+    const auto start = first ? gemm_start(part, epilogue, lanes, zero, v * kLanes) : zero;
+    unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE { sum[r][v] = start; });
+  });
   if (!first && whole) {
     const auto start = c.at(row, column);
     unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {

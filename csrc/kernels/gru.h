@@ -12,6 +12,8 @@
 #include "common/ops.h"
 #include "common/shapes.h"
 #include "kernels/activations.h"
+#include "kernels/gemm.h"
+#include "kernels/products.h"
 
 namespace eb {
 
@@ -92,6 +94,85 @@ EB_HD EB_INLINE void gru_forward_naive(Ops& ops, const GruOperands<Ops, T>& a, c
     gru_step(ops, a, s, a.state.at(((t - 1) % 2 * s.B + b) * s.H), t, b, j);
   } else {
     gru_step(ops, a, s, a.y.at(((t - 1) * s.B + b) * s.H), t, b, j);
+  }
+}
+
+// ---- the tuned rungs ------------------------------------------------------------------------------------------------
+// The input side of many steps is one matrix product (gemm.h). The recurrent side cannot be: each step needs the one
+// before. Its weights are packed once a sequence into strips of Shape::kColumns hidden units, gate by gate,
+//
+//   panel[strip][gate][k][unit]
+//
+// so that lanes run over hidden units and k over the state, and a thread meets the same strips at every step. Sums
+// begin at their bias and run in the order of k, as the naive rung's do.
+
+// Gates r, z, n, and o where there is an output gate.
+template <bool kOutputGate>
+constexpr int kGruGates = kOutputGate ? 4 : 3;
+
+// The recurrent weights and the recurrent bias of a gate.
+template <class Ops, class T>
+EB_HD EB_INLINE auto gru_gate_weights(const GruOperands<Ops, T>& a, const GruShape& s, Index gate) {
+  return Matrix<decltype(a.w_hh)>{gate == 3 ? a.w_ho : a.w_hh.at(gate * s.H * s.H), s.H, 1};
+}
+template <class Ops, class T>
+EB_HD EB_INLINE auto gru_gate_bias(const GruOperands<Ops, T>& a, const GruShape& s, Index gate) {
+  return gate == 3 ? a.b_ho : a.b_hh.at(gate * s.H);
+}
+
+// kRows sequences from b on, one strip of hidden units, step t. `inputs` holds the input side's sums of step t,
+// inputs[b, gate·H + j]; `h` is h[t−1,:,:]; `panel` is the strip's.
+template <class Shape, int kGates, int kRows, class Ops, class T, class Scratch>
+EB_HD EB_INLINE void gru_step_tile(Ops& ops, const GruOperands<Ops, T>& a, const GruShape& s, Scratch inputs,
+                                   Scratch panel, Scratch h, Index t, Index b, Index strip) {
+  constexpr int kLanes = Shape::kLanes, kVectors = Shape::kVectors, kColumns = Shape::kColumns;
+  constexpr Lanes<kLanes> lanes{};
+  const Index first = strip * kColumns;  // hidden unit
+  // Units of vector v that there are.
+  const auto inside = [&](Index v) EB_ALWAYS_INLINE { return s.H - first - v * kLanes; };
+  const auto zero = ops.broadcast(lanes, ops.constant(Constant<T, 0>{}));
+  std::remove_const_t<decltype(zero)> sum[kRows][kGates * kVectors];
+
+  unrolled<kGates>([&](auto g) EB_ALWAYS_INLINE {
+    const auto bias = gru_gate_bias(a, s, g);
+    unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
+      auto part = ops.first(inside(v));
+      const auto start = s.has_bias ? part.load(lanes, bias, first + v * kLanes) : zero;
+      unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE { sum[r][g * kVectors + v] = start; });
+    });
+  });
+  const auto state = h.at(b * s.H);
+  add_products<kLanes>(
+      ops, 0, s.H, [&](Index k, Index r) EB_ALWAYS_INLINE { return ops.load(state, r * s.H + k); },
+      [&](Index k, Index i) EB_ALWAYS_INLINE {
+        return ops.load(lanes, panel, (i / kVectors * s.H + k) * kColumns + i % kVectors * kLanes);
+      },
+      sum, [&](Index, Index i) EB_ALWAYS_INLINE { return inside(i % kVectors); });
+  // The functions are calls that leave no register alone, so that from here on the sums live in memory: loops.
+  std::remove_const_t<decltype(zero)> kept[kRows][kGates * kVectors];
+  unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
+    unrolled<kGates * kVectors>([&](auto i) EB_ALWAYS_INLINE { kept[r][i] = sum[r][i]; });
+  });
+  for (Index e = 0; e < kRows * kVectors; ++e) {
+    const Index r = e / kVectors, v = e % kVectors, live = inside(v);
+    if (live <= 0) continue;
+    auto part = ops.first(live);
+    const auto recurrent = [&](Index gate) EB_ALWAYS_INLINE { return kept[r][gate * kVectors + v]; };
+    const Index j = first + v * kLanes, element = (b + r) * s.H + j;
+    const auto input = [&](Index gate)
+                           EB_ALWAYS_INLINE { return part.load(lanes, inputs, ((b + r) * kGates + gate) * s.H + j); };
+    const auto reset = sigmoid<T>(part, part.add(input(0), recurrent(0)));
+    const auto update = sigmoid<T>(part, part.add(input(1), recurrent(1)));
+    const auto n = part.tanh(part.add(input(2), part.mul(reset, recurrent(2))));
+    const auto blended = part.add(n, part.mul(update, part.sub(part.load(lanes, h, element), n)));
+    if constexpr (kGates == 4) {
+      const auto o = sigmoid<T>(part, part.add(input(3), recurrent(3)));
+      part.store(a.state, t % 2 * s.B * s.H + element, blended);
+      part.store(a.y, t * s.B * s.H + element, part.mul(o, part.tanh(blended)));
+    } else {
+      part.store(a.y, t * s.B * s.H + element, blended);
+    }
+    if (t == s.T - 1) part.store(a.h_n, element, blended);
   }
 }
 

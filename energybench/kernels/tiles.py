@@ -25,6 +25,11 @@ def lanes(rung: str, dtype: str) -> int:
     return max(1, _VECTOR_BYTES[rung] // DTYPE_BYTES[dtype])
 
 
+def gemm_rows(rung: str) -> int:
+    """Rows of the register tile of a matrix product."""
+    return _GEMM_SHAPE[rung][0]
+
+
 @dataclass(frozen=True, slots=True)
 class GemmTraffic:
     """What a matrix product in panels moves and multiplies, without its epilogue.

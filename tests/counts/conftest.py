@@ -369,9 +369,109 @@ def tuned_conv2d(rung, x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilati
     return m.tally
 
 
+#: Sequences that share a load of the recurrent weights, with three gates and with four: csrc/cpu/tuned/gru.cpp.
+SEQUENCES = {"blocked": (2, 1), "avx2": (2, 1), "avx512": (4, 2), "avx512_emulated": (1, 1)}
+
+
+def tuned_gru(rung, x, h0, w_ih, w_hh, b_ih=None, b_hh=None, *, output_gate=None):
+    """The traffic of the input side's products, of packing, and of each tile of each strip of each step."""
+    m = Machine()
+    (T, B, I), H = x.shape, h0.shape[1]  # noqa: E741
+    gates, bias, (rows, _, lanes) = (4 if output_gate else 3), b_ih is not None, tile_of(rung, x.dtype)
+    width, steps = 2 * lanes, max(1, 1024 // B)
+
+    def reads(elements, weight=False):
+        m.tally["loads"] += elements
+        m.tally["load_bytes"] += elements * x.itemsize
+        if weight:
+            m.tally["weight_load_bytes"] += elements * x.itemsize
+
+    def writes(elements):
+        m.tally["stores"] += elements
+        m.tally["store_bytes"] += elements * x.itemsize
+
+    for t0 in range(0, T, steps):
+        M = (min(T, t0 + steps) - t0) * B
+        for N in (3 * H, H) if output_gate else (3 * H,):
+            panel_product(m, M, N, I, rung, x.dtype, read_a=reads, read_b=lambda n: reads(n, True))
+            for _ in range(0, M, rows):
+                reads(N if bias else 0, True)
+    for j in range(0, H, width):
+        for _ in range(gates * H):
+            reads(min(width, H - j), True)
+            writes(width)
+    reads(B * H)
+    writes(B * H)
+    for t in range(T):
+        for j in range(0, H, width):
+            inside, b, together = min(width, H - j), 0, SEQUENCES[rung][gates - 3]
+            while b < B:
+                if b + together > B:
+                    together //= 2
+                    continue
+                reads(gates * inside if bias else 0, True)
+                for _ in range(H):
+                    reads(together + gates * width)
+                    m.tally["tile_macs"] += together * gates * width
+                reads(together * inside * (gates + 1))
+                writes(together * inside * (gates - 2 + (t == T - 1)))
+                b += together
+    return m.tally
+
+
+#: Vectors of attention's register tile: csrc/cpu/tuned/attention.cpp.
+ATTENTION_VECTORS = {"blocked": 2, "avx2": 2, "avx512": 4, "avx512_emulated": 2}
+
+
+def tuned_attention(rung, q, k, v, *, causal=False):
+    """Keys packed head by head; four queries a tile, and one by one those left over of each sixteen."""
+    m = Machine()
+    B, Hn, S_q, D = q.shape
+    S_k, width = k.shape[2], ATTENTION_VECTORS[rung] * tile_of(rung, q.dtype)[2]
+
+    def move(name, elements):
+        m.tally[name] += elements
+        m.tally["load_bytes" if name == "loads" else "store_bytes"] += elements * q.itemsize
+
+    def seen(i):
+        return [j for j in range(S_k) if not (causal and j > i)]
+
+    def tile(queries):
+        for _ in range(0, len(seen(queries[-1])), width):
+            for _ in range(D):
+                move("loads", len(queries) + width)
+                m.tally["tile_macs"] += len(queries) * width
+        for i in queries:
+            move("loads", 3 * len(seen(i)))
+            move("stores", 3 * len(seen(i)))
+        for c in range(0, D, width):
+            inside = min(width, D - c)
+            for j in seen(queries[-1]):
+                if j in seen(queries[0]):
+                    move("loads", len(queries) + inside)
+                    m.tally["tile_macs"] += len(queries) * width
+                else:
+                    for i in queries:
+                        if j in seen(i):
+                            move("loads", 1 + inside)
+                            m.tally["tile_macs"] += width
+            move("stores", inside * len(queries))
+
+    for _ in range(B * Hn):
+        for j in range(0, len(seen(S_q - 1)), width):
+            move("loads", min(width, S_k - j) * D)
+            move("stores", width * D)
+        for task in ([*range(S_q)][i : i + 16] for i in range(0, S_q, 16)):
+            while task:
+                size = 4 if len(task) >= 4 else 1
+                tile(task[:size])
+                task = task[size:]
+    return m.tally
+
+
 #: Kernel → loops of its tuned rungs, ``(rung, *arrays, **options) -> tally`` of their traffic and tile_macs; a kernel
 #: that is not here moves what its naive rung moves.
-TUNED = {"conv2d": tuned_conv2d, "linear": tuned_linear}
+TUNED = {"conv2d": tuned_conv2d, "linear": tuned_linear, "gru": tuned_gru, "attention": tuned_attention}
 TRAFFIC = ("loads", "stores", "load_bytes", "store_bytes", "weight_load_bytes", "tile_macs")
 
 

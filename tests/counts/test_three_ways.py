@@ -62,9 +62,15 @@ def gru_arrays(T, B, I, H, bias, gate, dtype="float32"):  # noqa: E741
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("gate", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize(("T", "B", "I", "H"), [(1, 1, 1, 1), (1, 2, 3, 5), (5, 3, 2, 4), (7, 1, 6, 3)])
+@pytest.mark.parametrize(("T", "B", "I", "H"), [(1, 1, 1, 1), (1, 2, 3, 5), (5, 3, 2, 4), (3, 7, 6, 33)])
 def test_gru(agree, T, B, I, H, bias, gate, dtype):  # noqa: E741
     inputs, weights, options = gru_arrays(T, B, I, H, bias, gate, dtype)
+    agree("gru", inputs, weights, **options)
+
+
+def test_gru_of_many_rows(agree):
+    """The tuned rungs take the input side of 1024 rows at a time."""
+    inputs, weights, options = gru_arrays(1030, 1, 1, 2, bias=True, gate=True)
     agree("gru", inputs, weights, **options)
 
 
@@ -79,7 +85,8 @@ def test_any_gru(agree, sizes, bias, gate):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
-    ("B", "Hn", "S_q", "S_k", "D"), [(1, 1, 1, 1, 1), (2, 3, 5, 5, 4), (1, 2, 3, 7, 5), (2, 1, 7, 3, 2)]
+    ("B", "Hn", "S_q", "S_k", "D"),
+    [(1, 1, 1, 1, 1), (2, 3, 5, 5, 4), (1, 2, 3, 7, 5), (2, 1, 7, 3, 2), (1, 1, 22, 71, 19)],
 )
 def test_attention(agree, B, Hn, S_q, S_k, D, causal, dtype):
     q, k, v = (normal(s, B, Hn, s, D, dtype=dtype) for s in (S_q, S_k, S_k))

@@ -24,6 +24,19 @@ def poisoned_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Workspace, "allocate", poisoned)
 
 
+@pytest.fixture(scope="session")
+def rungs_here() -> Callable[[str], list[str]]:
+    """The CPU rungs of a kernel that this machine can run, ``naive`` first."""
+    from energybench import kernels
+
+    def of(kernel: str) -> list[str]:
+        found = [s.variant for s in kernels.list_kernels() if s.name == kernel and "cpu" in s.devices and s.runnable]
+        assert found[0] == "naive"
+        return list(dict.fromkeys(found))
+
+    return of
+
+
 @pytest.fixture
 def assert_within() -> Callable[..., None]:
     """Compare all elements with a float64 reference; NaN fails unless the reference has it at the same place."""

@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,15 @@ from torch.nn.functional import scaled_dot_product_attention
 from energybench import kernels
 
 # B, Hn, S_q, S_k, D
-SHAPES = [(1, 1, 1, 1, 1), (2, 3, 7, 7, 5), (1, 2, 4, 9, 3), (3, 1, 9, 4, 8), (1, 2, 33, 33, 17), (2, 1, 1, 13, 6)]
+SHAPES = [
+    (1, 1, 1, 1, 1),
+    (2, 3, 7, 7, 5),
+    (1, 2, 4, 9, 3),
+    (3, 1, 9, 4, 8),
+    (1, 2, 33, 33, 17),
+    (2, 1, 1, 13, 6),
+    (1, 9, 21, 70, 35),
+]
 # A score is a sum of D products and an output a convex combination of |v| ≲ 4.
 TOLERANCE = {torch.float32: 4e-6, torch.float64: 2e-14}
 
@@ -24,15 +34,16 @@ def tensors(B, Hn, S_q, S_k, D, dtype):
     return tuple(torch.randn(B, Hn, s, D, generator=generator, dtype=dtype) for s in (S_q, S_k, S_k))
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("scale", [None, 0.3, -1])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("B", "Hn", "S_q", "S_k", "D"), SHAPES)
-def test_attention_equals_torch_in_float64(B, Hn, S_q, S_k, D, dtype, causal, scale, threads, assert_within):
+def test_attention_equals_torch_in_float64(B, Hn, S_q, S_k, D, dtype, causal, scale, assert_within, rungs_here):
     q, k, v = tensors(B, Hn, S_q, S_k, D, dtype)
-    y = kernels.attention(q, k, v, causal=causal, scale=scale, threads=threads)
-    assert_within(y, explicit(q.double(), k.double(), v.double(), causal=causal, scale=scale), TOLERANCE[dtype])
+    reference = explicit(q.double(), k.double(), v.double(), causal=causal, scale=scale)
+    for variant, threads in product(rungs_here("attention"), (1, 2)):
+        y = kernels.attention(q, k, v, causal=causal, scale=scale, variant=variant, threads=threads)
+        assert_within(y, reference, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -43,36 +54,50 @@ def test_attention_has_the_meaning_of_torchs(B, Hn, S_q, S_k, D, causal, assert_
     assert_within(kernels.attention(q, k, v, causal=causal), reference, TOLERANCE[torch.float64])
 
 
-def test_attention_survives_scores_beyond_the_range_of_exp(assert_within):
+def test_attention_survives_scores_beyond_the_range_of_exp(assert_within, rungs_here):
     q, k, v = tensors(2, 3, 7, 7, 5, torch.float32)
     reference = scaled_dot_product_attention(q.double() * 300, k.double(), v.double())
-    assert_within(kernels.attention(q * 300, k, v), reference, 3e-4)
+    for variant in rungs_here("attention"):
+        assert_within(kernels.attention(q * 300, k, v, variant=variant), reference, 3e-4)
 
 
-def test_masked_keys_are_never_read():
-    q, k, v = tensors(1, 2, 6, 6, 4, torch.float32)
-    clean = kernels.attention(q, k, v, causal=True)
-    k[:, :, 4:], v[:, :, 4:] = float("nan"), float("nan")
-    y = kernels.attention(q, k, v, causal=True)
-    assert torch.equal(y[:, :, :4], clean[:, :, :4])
-    assert torch.isnan(y[:, :, 4:]).all()
+def test_masked_keys_are_never_read(rungs_here):
+    for variant in rungs_here("attention"):
+        q, k, v = tensors(1, 2, 40, 40, 4, torch.float32)
+        clean = kernels.attention(q, k, v, causal=True, variant=variant)
+        k[:, :, 34:], v[:, :, 34:] = float("nan"), float("nan")
+        y = kernels.attention(q, k, v, causal=True, variant=variant)
+        assert torch.equal(y[:, :, :34], clean[:, :, :34])
+        assert torch.isnan(y[:, :, 34:]).all()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_attention_with_non_finite_scores_gives_nan_rows_as_torch_does(value):
-    q, k, v = tensors(1, 1, 5, 5, 4, torch.float32)
+def test_attention_with_non_finite_scores_gives_nan_rows_as_torch_does(value, rungs_here):
+    q, k, v = tensors(1, 1, 25, 25, 4, torch.float32)
     q[0, 0, 2, 1] = value
-    y = kernels.attention(q, k, v)
     reference = explicit(q, k, v, causal=False)
-    assert torch.equal(torch.isnan(y), torch.isnan(reference))
-    assert torch.isnan(y[0, 0, 2]).all()
+    for variant in rungs_here("attention"):
+        y = kernels.attention(q, k, v, variant=variant)
+        assert torch.equal(torch.isnan(y), torch.isnan(reference))
+        assert torch.isnan(y[0, 0, 2]).all()
 
 
-def test_attention_gives_the_same_bits_with_any_number_of_threads():
-    q, k, v = tensors(2, 3, 7, 7, 5, torch.float32)
-    one = kernels.attention(q, k, v, threads=1)
-    for threads in (2, 3, 16):
-        assert torch.equal(kernels.attention(q, k, v, threads=threads), one)
+def test_attention_gives_the_same_bits_with_any_number_of_threads(rungs_here):
+    q, k, v = tensors(2, 5, 37, 37, 5, torch.float32)
+    for variant in rungs_here("attention"):
+        one = kernels.attention(q, k, v, causal=True, variant=variant, threads=1)
+        for threads in (2, 3, 16):
+            assert torch.equal(kernels.attention(q, k, v, causal=True, variant=variant, threads=threads), one)
+
+
+def test_attention_takes_arrays_that_are_not_dense_or_not_aligned(rungs_here):
+    arrays = tensors(1, 2, 9, 23, 10, torch.float32)
+    shifted = [torch.cat([torch.zeros(1), a.flatten()])[1:].view(a.shape) for a in arrays]
+    strided = [a.mT.contiguous().mT for a in arrays]
+    for variant in rungs_here("attention"):
+        expected = kernels.attention(*arrays, variant=variant)
+        for given in (shifted, strided):
+            assert torch.equal(kernels.attention(*given, variant=variant), expected)
 
 
 def test_attention_takes_and_gives_numpy():

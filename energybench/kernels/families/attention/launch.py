@@ -8,7 +8,7 @@ from typing import Any, Final
 from energybench.kernels.call import Begin, Outcome, TensorT, run
 from energybench.kernels.families.attention import counts
 from energybench.kernels.families.attention.shape import AttentionShape, attention_shape
-from energybench.kernels.ladder import AUTO, NAIVE_ONLY
+from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 
 #: Elements of padding between two threads' scratch rows: 64 of float32 are four cache lines, so none is shared.
@@ -38,7 +38,7 @@ def _attention(
     return call.finish(tallies, y)
 
 
-ATTENTION = Operator("attention", "forward", "attention", NAIVE_ONLY, attention_shape, counts.attention, _attention)
+ATTENTION = Operator("attention", "forward", "attention", TUNED_ON_CPU, attention_shape, counts.attention, _attention)
 
 
 def attention(

@@ -23,6 +23,10 @@ class AttentionShape:
     D: int
     causal: bool = False
 
+    def visible_keys(self, query: int) -> int:
+        """Keys that a query sees: all, or with a causal mask the first query + 1."""
+        return min(query + 1, self.S_k) if self.causal else self.S_k
+
     @property
     def visible_pairs(self) -> int:
         """Pairs of query and key in one head: query i sees min(i + 1, S_k) keys under a causal mask, else all."""

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final
+
 from energybench.kernels.closed_form import CountRequest, Traffic
 from energybench.kernels.families.gru.shape import GruShape
+from energybench.kernels.tiles import gemm_rows, gemm_traffic, lanes
 from energybench.records.op_counts import OpCounts
+
+#: In csrc/cpu/tuned/gru.cpp: rows whose input side is worked out at a time, and vectors of hidden units in a strip.
+_CHUNK_ROWS: Final = 1024
+_STRIP_VECTORS: Final = 2
+#: Rung → sequences that share a load of the recurrent weights: with three gates, and with four.
+_SEQUENCES: Final = {"blocked": (2, 1), "avx2": (2, 1), "avx512": (4, 2), "avx512_emulated": (1, 1)}
 
 
 def gru(shape: GruShape, request: CountRequest) -> OpCounts:
@@ -16,19 +26,61 @@ def gru(shape: GruShape, request: CountRequest) -> OpCounts:
     macs = elements * gates * (I + H)
     biases = 2 * gates * H if shape.has_bias else 0
     weights = gates * H * (I + H) + biases
-    bias_loads = elements * 2 * gates if shape.has_bias else 0
+    issued, tile_macs = _naive(shape) if request.variant == "naive" else _tuned(shape, request.variant, request.dtype)
     return request.tallies(
         compulsory=Traffic(T * B * I + B * H + weights, elements + B * H, weights),
-        issued=Traffic(
-            loads=elements * ((gates + 1) * (I + H) + 1) + bias_loads,  # each x and h once for all gates; h to blend
-            stores=elements * (1 + gate) + B * H,  # y, the state where it is not y, and h_n
-            weight_loads=macs + bias_loads,
-        ),
+        issued=issued,
         launches=T if request.device == "cuda" else 1,
         macs=macs,
         nominal_macs=macs,
+        tile_macs=tile_macs,
         adds=elements * (7 + 2 * gate),
         muls=elements * (2 + gate),
         divs=elements * (2 + gate),
         specials=elements * (3 + 2 * gate),
     )
+
+
+def _naive(s: GruShape) -> tuple[Traffic, int]:
+    elements, gates = s.T * s.B * s.H, 3 + int(s.has_output_gate)
+    macs = elements * gates * (s.I + s.H)
+    biases = elements * 2 * gates if s.has_bias else 0
+    loads = elements * ((gates + 1) * (s.I + s.H) + 1) + biases  # each x and h once for all gates; h to blend
+    return Traffic(loads, elements * (gates - 2) + s.B * s.H, macs + biases), 0  # y, the state where it is not y, h_n
+
+
+def _input_products(s: GruShape) -> Iterator[tuple[int, int]]:
+    """Rows and columns of the matrix products of the input side."""
+    steps = max(1, _CHUNK_ROWS // s.B)
+    for first in range(0, s.T, steps):
+        rows = min(steps, s.T - first) * s.B
+        yield rows, 3 * s.H
+        if s.has_output_gate:
+            yield rows, s.H
+
+
+def _tuned(s: GruShape, rung: str, dtype: str) -> tuple[Traffic, int]:
+    B, H, gates = s.B, s.H, 3 + int(s.has_output_gate)
+    loads = stores = weight_loads = tile_macs = 0
+    for rows, columns in _input_products(s):
+        product = gemm_traffic(rows, columns, s.I, rung, dtype)
+        biases = -(-rows // gemm_rows(rung)) * columns if s.has_bias else 0  # each tile's sums begin at them
+        loads += product.loads_a + product.panel_loads + product.loads_c
+        weight_loads += product.loads_b + biases
+        stores += product.panel_stores + product.stores_c
+        tile_macs += product.tile_macs
+
+    strips = -(-H // (_STRIP_VECTORS * lanes(rung, dtype)))
+    panel = strips * _STRIP_VECTORS * lanes(rung, dtype) * gates * H
+    weight_loads += gates * H * H  # packed, once a sequence
+    loads += B * H  # h0 is copied beside the states
+    stores += panel + B * H
+
+    # tiles of sequences: as many as share a load, then half as many, … then one
+    tiles, left, together = 0, B, _SEQUENCES[rung][gates - 3]
+    while left:
+        tiles, left, together = tiles + left // together, left % together, max(1, together // 2)
+    weight_loads += s.T * tiles * gates * H if s.has_bias else 0
+    loads += s.T * (tiles * panel + B * H * strips + B * H * (gates + 1))  # the input side's sums, and h to blend
+    stores += s.T * B * H * (gates - 2) + B * H
+    return Traffic(loads + weight_loads, stores, weight_loads), tile_macs + s.T * B * panel

@@ -7,7 +7,7 @@ from typing import Any
 from energybench.kernels.call import Begin, Outcome, TensorT, run
 from energybench.kernels.families.gru import counts
 from energybench.kernels.families.gru.shape import GruShape, gru_shape
-from energybench.kernels.ladder import AUTO, NAIVE_ONLY
+from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 
 
@@ -34,7 +34,7 @@ def _gru(
     return call.finish(tallies, y, h_n)
 
 
-GRU = Operator("gru", "forward", "rnn", NAIVE_ONLY, gru_shape, counts.gru, _gru)
+GRU = Operator("gru", "forward", "rnn", TUNED_ON_CPU, gru_shape, counts.gru, _gru)
 
 
 def gru(
