@@ -56,7 +56,7 @@ py::object conv2d(const std::string& dtype, const std::vector<Index>& sizes, con
   const Index* z = sizes.data();
   require(z[7] > 0 && z[8] > 0 && z[11] > 0 && z[12] > 0 && z[13] > 0, "stride, dilation and groups must be positive");
   const eb::ConvShape s{
-      z[0], z[1], z[2], z[3], z[4], z[5], z[6], z[7], z[8], z[9], z[10], z[11], z[12], z[13], addresses[2] != 0};
+      z[0], z[1], z[2], z[3], z[4], z[5], z[6], z[7], z[8], z[9], z[10], z[11], z[12], z[13], addresses[2] != 0, 0};
   const EbConv2dArrays arrays{at(addresses, 0), at(addresses, 1), at(addresses, 2), at(addresses, 3)};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
