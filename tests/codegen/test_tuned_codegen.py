@@ -25,7 +25,8 @@ def test_arithmetic_is_the_same_over_opaque_and_bare_types(tuned_instructions, a
     plain, raw = (tuned_instructions(rung, policy, 0)[kernel] for policy in ("eb::PlainOps", "RawOps"))
     assert sum(arithmetic(plain).values()) > 0
     assert same_work(arithmetic(plain), arithmetic(raw))
-    assert abs(len(plain) - len(raw)) <= 0.05 * len(raw)  # moves and address arithmetic: the allocator's choice
+    # moves and address arithmetic are the allocator's choice, but being opaque must not add to them
+    assert len(plain) <= 1.05 * len(raw)
     assert not same_work(arithmetic(plain), arithmetic(tuned_instructions(rung, "eb::PlainOps", 1)[kernel]))
 
 

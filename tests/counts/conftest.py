@@ -471,7 +471,12 @@ def tuned_attention(rung, q, k, v, *, causal=False):
 
 #: Kernel → loops of its tuned rungs, ``(rung, *arrays, **options) -> tally`` of their traffic and tile_macs; a kernel
 #: that is not here moves what its naive rung moves.
-TUNED = {"conv2d": tuned_conv2d, "linear": tuned_linear, "gru": tuned_gru, "attention": tuned_attention}
+TUNED: dict[str, Callable[..., Any]] = {
+    "conv2d": tuned_conv2d,
+    "linear": tuned_linear,
+    "gru": tuned_gru,
+    "attention": tuned_attention,
+}
 TRAFFIC = ("loads", "stores", "load_bytes", "store_bytes", "weight_load_bytes", "tile_macs")
 
 
