@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from energybench.records import OpCounts
+from energybench.records.op_counts import OpCounts
 
 #: Modules of this package.
-FAMILIES: Final = ("linear", "between_layers")
+FAMILIES: Final = ("linear", "conv", "sequences", "between_layers")
 
 
 @dataclass(frozen=True)
