@@ -57,7 +57,15 @@
   const drawAll = (theme, width) => Promise.all(plots.map((element) => draw(element, theme, width)));
   const current = () => themes[dark.matches ? "dark" : "light"];
 
-  drawAll(current()).then(() => { document.documentElement.dataset.drawn = "yes"; });
+  // From the top, a frame between two plots: what is seen first is there first, and the page can be scrolled meanwhile.
+  const drawInTurn = async () => {
+    for (const element of plots) {
+      await draw(element, current());
+      await new Promise((next) => { setTimeout(next); });
+    }
+    document.documentElement.dataset.drawn = "yes";
+  };
+  drawInTurn();
   dark.addEventListener("change", () => drawAll(current()));
   for (const button of document.querySelectorAll("[data-save]")) {
     const element = document.querySelector(`.plot[data-figure="${button.dataset.save}"]`);
