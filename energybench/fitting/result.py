@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.drift import Drift
 from energybench.fitting.influence import left_out_changes
 from energybench.fitting.misfit import Misfit
-from energybench.fitting.summary import summary_text
+from energybench.fitting.summary import summary_html, summary_text
 from energybench.fitting.validation import Validation
 from energybench.fitting.verdict import Finding, Verdict
 from energybench.model.equation import Equation
@@ -223,7 +222,7 @@ class FitResult:
         return self.summary()
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.summary())}</pre>"
+        return summary_html(self)
 
 
 def _finite(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""A fit as text for a terminal."""
+"""A fit as text for a terminal, and as tables for a notebook."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from energybench.fitting.validation import SplitScore, Validation
 from energybench.fitting.verdict import Finding, Verdict
 from energybench.model.equation import Equation
 from energybench.model.observations import Observations
+from energybench.notebook import html_lines, html_table
 from energybench.records.vocabulary import Kind
 from energybench.units import format_si
 
@@ -70,15 +71,9 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
-def summary_text(fit: SummarisedFit) -> str:
-    """Lines of at most about 120 characters; every energy carries the fit's kind."""
-    lines = [
-        f"{fit.equation.name} · {fit.equation.source} · {fit.kind} energy, {fit.target}",
-        f"{fit.rows.device} · {fit.rows.meter} · {fit.rows.traffic_basis} traffic · "
-        f"{fit.nobs} rows of {fit.n_workloads} workloads",
-        "",
-    ]
-    table = [("coefficient", "value", "std. error", f"{fit.level:.0%} interval", "verdict")]
+def coefficient_rows(fit: SummarisedFit) -> list[tuple[str, str, str, str, str]]:
+    """Name, value, standard error, interval and verdict of every coefficient, as text with units."""
+    table = []
     for name, (low, high) in fit.conf_int().items():
         unit = fit.units[name]
         if low is None or high is None:
@@ -87,31 +82,76 @@ def summary_text(fit: SummarisedFit) -> str:
             interval = f"≤ {format_si(high, unit)}"
         else:
             interval = f"{format_si(low, unit)} … {format_si(high, unit)}"
-        table.append(
-            (
-                name,
-                _quantity(fit.params[name], unit),
-                _quantity(fit.bse[name], unit),
-                interval,
-                fit.findings[name].verdict,
-            )
-        )
-    widths = [max(len(row[i]) for row in table) for i in range(4)]
-    for row in table:
-        cells = [row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3)), row[4]]
-        lines.append("  ".join(cells))
-    lines.append("")
-    lines += [f"{name}: {text}" for name, text in fit.advice.items() if fit.verdicts[name] != "identified"]
+        value, error = _quantity(fit.params[name], unit), _quantity(fit.bse[name], unit)
+        table.append((name, value, error, interval, str(fit.findings[name].verdict)))
+    return table
+
+
+def score_rows(validation: Validation) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Column names, and for every split that was made its name, the equation's error and each null model's."""
+    splits: list[SplitScore | None] = [
+        validation.leave_one_out,
+        *validation.leave_one_family_out.values(),
+        validation.random_split,
+        validation.heldout,
+    ]
+    present = [s for s in splits if s is not None]
+    nulls = list(present[0].null_models) if present else []
+    rows = [(s.name, _percent(s.median_ape), *(_percent(s.null_models[n][0]) for n in nulls)) for s in present]
+    return ("error, median of groups", "equation", *nulls), rows
+
+
+def _heading_lines(fit: SummarisedFit) -> list[str]:
+    return [
+        f"{fit.equation.name} · {fit.equation.source} · {fit.kind} energy, {fit.target}",
+        f"{fit.rows.device} · {fit.rows.meter} · {fit.rows.traffic_basis} traffic · "
+        f"{fit.nobs} rows of {fit.n_workloads} workloads",
+    ]
+
+
+def _coefficient_columns(fit: SummarisedFit) -> tuple[str, str, str, str, str]:
+    return ("coefficient", "value", "std. error", f"{fit.level:.0%} interval", "verdict")
+
+
+def _diagnostic_lines(fit: SummarisedFit) -> list[str]:
+    lines = [f"{name}: {text}" for name, text in fit.advice.items() if fit.verdicts[name] != "identified"]
     largest = max((v for v in fit.vif.values() if v is not None), default=None)
     vif = "beyond measure" if largest is None else f"{largest:.3g}"
     lines.append(f"condition number {fit.condition_number:.3g}, largest variance inflation {vif}")
     if fit.misfit is not None and fit.misfit.present:
         worst = ", ".join(f"{name} {error:+.1%}" for name, error in fit.misfit.worst.items())
         lines.append(f"model misfit: residuals are {fit.misfit.ratio:.1f} times the measurement's own; worst {worst}")
-    lines += _influence_lines(fit)
-    lines += _validation_lines(fit)
+    return lines + _influence_lines(fit)
+
+
+def summary_text(fit: SummarisedFit) -> str:
+    """Lines of at most about 120 characters; every energy carries the fit's kind."""
+    lines = [*_heading_lines(fit), ""]
+    table = [_coefficient_columns(fit), *coefficient_rows(fit)]
+    widths = [max(len(row[i]) for row in table) for i in range(4)]
+    for row in table:
+        cells = [row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3)), row[4]]
+        lines.append("  ".join(cells))
+    lines += ["", *_diagnostic_lines(fit), *_headline_lines(fit.validation)]
+    if fit.validation is not None and not fit.validation.note:
+        columns, scores = score_rows(fit.validation)
+        if scores:
+            lines.append("")
+        lines += [
+            f"{row[0]:<26}{row[1]:>10}" + "".join(f"{c:>17}" for c in row[2:]) for row in [columns, *scores] if scores
+        ]
     lines += [f"note: {note}" for note in fit.notes]
     return "\n".join(lines)
+
+
+def summary_html(fit: SummarisedFit) -> str:
+    """The same for a notebook: the coefficients and the errors as tables."""
+    page = html_lines(_heading_lines(fit)) + html_table(_coefficient_columns(fit), coefficient_rows(fit))
+    page += html_lines([*_diagnostic_lines(fit), *_headline_lines(fit.validation)])
+    if fit.validation is not None and not fit.validation.note:
+        columns, scores = score_rows(fit.validation)
+        page += html_table(columns, scores) if scores else ""
+    return page + html_lines(f"note: {note}" for note in fit.notes)
 
 
 def _influence_lines(fit: SummarisedFit) -> list[str]:
@@ -125,27 +165,11 @@ def _influence_lines(fit: SummarisedFit) -> list[str]:
     return [f"without {workload}, {coefficient} would move by {most:.1f} standard errors"]
 
 
-def _validation_lines(fit: SummarisedFit) -> list[str]:
-    validation = fit.validation
+def _headline_lines(validation: Validation | None) -> list[str]:
     if validation is None:
         return ["not validated"]
     if validation.note:
         return [validation.note]
-    lines = []
-    if validation.headline is not None:
-        lines.append(f"{validation.headline['name']}: median error {_percent(validation.headline['median_ape'])}")
-    splits: list[SplitScore | None] = [
-        validation.leave_one_out,
-        *validation.leave_one_family_out.values(),
-        validation.random_split,
-        validation.heldout,
-    ]
-    present = [s for s in splits if s is not None]
-    if present:
-        nulls = list(present[0].null_models)
-        lines.append("")
-        lines.append(f"{'error, median of groups':<26}{'equation':>10}" + "".join(f"{n:>17}" for n in nulls))
-        for split in present:
-            row = "".join(f"{_percent(split.null_models[n][0]):>17}" for n in nulls)
-            lines.append(f"{split.name:<26}{_percent(split.median_ape):>10}" + row)
-    return lines
+    if validation.headline is None:
+        return []
+    return [f"{validation.headline['name']}: median error {_percent(validation.headline['median_ape'])}"]

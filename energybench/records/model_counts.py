@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from energybench.errors import RecordError
+from energybench.notebook import html_lines, html_table
 from energybench.records.op_counts import OpCounts, TrafficBasis
 from energybench.records.vocabulary import Component, Direction, KernelClass
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Operators a notebook shows; `to_frame` has all of them.
+_NOTEBOOK_ROWS = 12
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -184,6 +188,38 @@ class ModelCounts:
     def component_flops(self) -> dict[str, int]:
         """Counted work per component, in FLOPs: the W of [D18]."""
         return {name: counts.flops for name, counts in self.by_component().items()}
+
+    def _repr_html_(self) -> str:
+        """For a notebook: totals, then kernel classes and the operators with the most work."""
+        total = self.total
+        lines = [
+            f"{total.macs:,} MACs · {total.flops:,} FLOPs · {total.bytes:,} bytes "
+            f"({self.traffic_basis}, {self.policy}) · {self.calls:,} operators · {self.parameters:,} parameters",
+            f"coverage {self.coverage:.1%} of the traffic",
+            *self.notes,
+        ]
+        columns = ("operators", "calls", "MACs", "FLOPs", "bytes", "share of FLOPs")
+
+        def rows(groups: Mapping[Any, OpCounts], calls: Mapping[Any, int]) -> list[tuple[object, ...]]:
+            return [
+                (
+                    name,
+                    f"{calls[name]:,}",
+                    f"{c.macs:,}",
+                    f"{c.flops:,}",
+                    f"{c.bytes:,}",
+                    f"{c.flops / total.flops:.1%}" if total.flops else "–",
+                )
+                for name, c in sorted(groups.items(), key=lambda item: -item[1].flops)[:_NOTEBOOK_ROWS]
+            ]
+
+        classes = rows(self.by_kernel_class(), self.calls_by(lambda r: r.kernel_class))
+        operators = rows(self.by_operator(), self.calls_by(lambda r: r.operator))
+        return (
+            html_lines(lines)
+            + html_table(("kernel class", *columns[1:]), classes)
+            + html_table(("operator", *columns[1:]), operators)
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """One row per operator row, the tallies as integer columns."""

@@ -11,6 +11,7 @@ import pytest
 import energybench.fitting
 from energybench.errors import EnergybenchError
 from energybench.fitting import RelativeLeastSquares
+from energybench.fitting.summary import coefficient_rows, score_rows
 from energybench.model import EQUATION_NAMES
 from energybench.model.scores import score
 from energybench.profiles import DeviceProfile
@@ -149,7 +150,16 @@ def test_a_result_is_json_and_reads_as_text(frame) -> None:
         assert row["low"] <= row["value"] <= row["high"], name
     assert data["validation"]["headline"]["median_ape"] < 0.02
     assert "simulated energy" in fit.summary()
-    assert fit._repr_html_().startswith("<pre>")
+    page = fit._repr_html_()
+    assert "simulated energy" in page
+    for name, value, _, interval, verdict in coefficient_rows(fit):
+        for cell in (name, value, interval, verdict):
+            assert f">{cell}</td>" in page, name
+        assert f"{name} " in fit.summary()
+        assert interval in fit.summary()
+    columns, scores = score_rows(fit.validation)
+    assert len(scores) > 2
+    assert all(len(row) == len(columns) and f">{row[0]}</td>" in page and row[0] in fit.summary() for row in scores)
     errors = fit.to_frame()
     assert len(errors) == fit.nobs
     assert errors["error_rel"].to_numpy() == pytest.approx(

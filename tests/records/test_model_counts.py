@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -59,3 +60,17 @@ def test_json_round_trip(counts: ModelCounts) -> None:
     assert ModelCounts.from_dict(json.loads(json.dumps(counts.to_dict()))) == counts
     with pytest.raises(RecordError):
         ModelCounts.from_dict({"rows": [{}]})
+
+
+def test_a_notebook_shows_totals_classes_and_operators(counts: ModelCounts) -> None:
+    page = replace(counts, notes=("<script>",))._repr_html_()
+    total = counts.total
+    assert f"{total.macs:,} MACs · {total.flops:,} FLOPs · {total.bytes:,} bytes (compulsory, eager)" in page
+    assert "coverage 100.0%" in page
+    assert page.count("<table>") == 2
+    share = f"{35 / 36:.1%}"
+    for cell in ("gemm", "mm", "add", "4", "35", "70", share):
+        assert f">{cell}</td>" in page
+    assert page.index(">mm</td>") < page.index(">add</td>")
+    assert "<script>" not in page
+    assert ">–</td>" in ModelCounts((OperatorCounts("view", "", "forward", "copy", 1, OpCounts()),), 0, 0)._repr_html_()
