@@ -264,6 +264,7 @@ def inside(arguments: argparse.Namespace) -> None:
     if arguments.rounds:
         with moving_tree(TREES[STEADY]):
             cost_table(arguments)
+            open_window_cost()
     if not arguments.no_report:
         report_table(arguments)
 
@@ -293,6 +294,23 @@ def cost_table(arguments: argparse.Namespace) -> None:
         median_s = statistics.median(costs_s[tool])
         spread = f"{min(costs_s[tool]) * 1e6:.1f} … {max(costs_s[tool]) * 1e6:.1f} µs"
         print(f"| {tool} | {median_s * 1e6:.1f} µs | {spread} | {own_s / median_s:.3f} |")
+
+
+OPEN_S = 20.0
+
+
+def open_window_cost() -> None:
+    """CPU time of this process while one window stands open over the moving tree, and the processes it started."""
+    begin, end, clean_up = window_of("energybench")
+    begin()
+    cpu_s, begun_s = time.process_time(), time.monotonic()
+    time.sleep(OPEN_S)
+    cpu_s, open_s = time.process_time() - cpu_s, time.monotonic() - begun_s
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    end()
+    clean_up()
+    # The writer of the tree is this process's child too, and the only one.
+    print(f"\nA window open for {open_s:.0f} s took {cpu_s / open_s:.4%} of a CPU and {len(children) - 1} processes.")
 
 
 def import_cost() -> None:

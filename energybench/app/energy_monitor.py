@@ -148,9 +148,9 @@ class EnergyMonitor:
 
     def start(self) -> EnergyMonitor:
         """Begin to measure."""
-        meters, _, _, _, notes = meters_for(self._meter, self._device, self._tdp_w)
-        self.notes = (*self.notes, *notes)
-        self._running = RunningEnergy(meters, self._every_s, self._reported)
+        chosen = meters_for(self._meter, self._device, self._tdp_w)
+        self.notes = (*self.notes, *chosen.notes)
+        self._running = RunningEnergy(chosen.meters, self._every_s, self._reported)
         self._running.start()
         return self
 

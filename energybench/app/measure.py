@@ -14,36 +14,34 @@ import functools
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from energybench.app.devices_in_use import expand_device, gpus_in_use, visible_gpus
+from energybench.app.open_window import (
+    EVALUATE_AT_CLOSE_NS,
+    Edges,
+    OpenWindow,
+    Source,
+    evaluate,
+    source_of,
+    stop_threads,
+)
 from energybench.errors import EnergybenchError, MeterUnavailable, UsageError
 from energybench.meters.base import EnergyMeter
-from energybench.meters.characterise import nominal_averaging_s, nominal_update_period_s
 from energybench.meters.clock import VirtualClock
 from energybench.meters.discovery import open_meter
+from energybench.meters.power_check import PowerCheck
 from energybench.meters.window import DomainEnergy, Window
-from energybench.meters.wrap import keep_alive_period_s
-from energybench.records.reading import Reading
 from energybench.records.vocabulary import Kind
-from energybench.units import Joule, Second, Watt, ns_to_s, s_to_ns
+from energybench.units import Joule, Second, Watt, ns_to_s
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-#: A window at least this long is evaluated when it closes, so that a counter that cannot be trusted is an error of the
-#: ``with`` statement; a shorter one when its first value is asked for, since evaluating (tens of microseconds) would
-#: lengthen the windows around it. A choice: in a second it is less than 1e-4.
-EVALUATE_AT_CLOSE_S: Final[Second] = 1.0
-#: A window shorter than this many counter updates is mostly rounding: 0.44/50 is a standard uncertainty near 1 %.
-ENOUGH_UPDATES: Final = 50
-_EVALUATE_AT_CLOSE_NS: Final = s_to_ns(EVALUATE_AT_CLOSE_S)
 
 _open_meters: dict[tuple[str, str, Watt | None], EnergyMeter] = {}
 _open_meters_lock: Final = threading.Lock()
@@ -67,14 +65,22 @@ class Measurement:
     device_ids: tuple[str, ...] = ()
     _notes: tuple[str, ...] = ()
     _windows: tuple[Window, ...] = field(default=(), repr=False)
-    _edges: _Edges | None = field(default=None, repr=False)
+    _edges: Edges | None = field(default=None, repr=False)
+    _power_checks: Mapping[str, PowerCheck] | None = field(default=None, repr=False)
+
+    def _close(self, edges: Edges) -> None:
+        """Take the edges of the window, which are evaluated at once where it was long."""
+        self._edges = edges
+        if edges.end[0][0] - edges.begin[0][0] >= EVALUATE_AT_CLOSE_NS:
+            self._closed()
 
     def _closed(self) -> tuple[Window, ...]:
         edges = self._edges
         if edges is not None:
-            windows, notes = _evaluate(edges)
+            windows, notes, checks = evaluate(edges)
             # Only now: where evaluating fails, it fails the same way next time.
             self._windows, self._notes, self._edges = windows, (*self._notes, *notes), None
+            self._power_checks = MappingProxyType(checks)
         if not self._windows:
             raise UsageError(f"the window {self.label!r} is still open; read its energy after the with block")
         return self._windows
@@ -130,6 +136,15 @@ class Measurement:
         """A counter wrap was corrected in some domain."""
         return any(w.corrected for w in self._closed())
 
+    @property
+    def power_checks(self) -> Mapping[str, PowerCheck]:
+        """By meter, its counter beside the integral of its power, where it tells one and the window was long enough.
+
+        One that disagrees stands in `notes` too.
+        """
+        self._closed()
+        return self._power_checks or {}
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping, without the raw readings."""
         return {
@@ -151,12 +166,9 @@ class Measurement:
                 }
                 for name, d in self.domains.items()
             },
+            "counter_over_power": {name: check.ratio for name, check in self.power_checks.items()},
             "notes": list(self.notes),
         }
-
-
-#: The meters of a closed window, their first and last readings, and those taken on the way.
-_Edges: TypeAlias = tuple[tuple[EnergyMeter, ...], Sequence[Reading], Sequence[Reading], Sequence[Sequence[Reading]]]
 
 
 class measure:  # noqa: N801 - used like a function, as the design names it
@@ -193,19 +205,20 @@ class measure:  # noqa: N801 - used like a function, as the design names it
         self._chosen = None if isinstance(meter, str) else meters_for(meter)
         self._device = device
         self._tdp_w = tdp_w
-        self._open: list[_OpenWindow] = []
+        self._open: list[tuple[Measurement, OpenWindow]] = []
 
     def __enter__(self) -> Measurement:
         chosen = self._chosen or meters_for(self._spec, self._device, self._tdp_w)
         measurement = Measurement(self._label, chosen.kind, chosen.names, chosen.device_ids, chosen.notes)
-        self._open.append(_OpenWindow(measurement, chosen.meters))
+        self._open.append((measurement, OpenWindow(chosen.sources)))
         return measurement
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            self._open.pop().close()
+            measurement, window = self._open.pop()
+            measurement._close(window.close())
         except EnergybenchError:
             if exc is None:
                 raise
@@ -221,14 +234,6 @@ class measure:  # noqa: N801 - used like a function, as the design names it
             return result
 
         return cast("_F", measured)
-
-
-def fence() -> None:
-    """Wait for the CUDA work of this process, where torch has started CUDA; nothing otherwise."""
-    torch = sys.modules.get("torch")
-    cuda = getattr(torch, "cuda", None)
-    if cuda is not None and cuda.is_initialized():
-        cuda.synchronize()
 
 
 class CommandMeasurement(NamedTuple):
@@ -265,7 +270,7 @@ def measure_command(
     if virtual:
         notes = (*notes, "the virtual device idled while the program ran; this is no energy of the program")
     measurement = Measurement(label or argv[0], chosen.kind, chosen.names, chosen.device_ids, notes)
-    open_window = _OpenWindow(measurement, meters)
+    open_window = OpenWindow(chosen.sources)
     begun_ns = time.monotonic_ns()
     try:
         child = subprocess.Popen(list(argv))
@@ -277,148 +282,8 @@ def measure_command(
         code = child.wait()
     for clock in virtual:
         clock.sleep(ns_to_s(time.monotonic_ns() - begun_ns))
-    open_window.close()
+    measurement._close(open_window.close())
     return CommandMeasurement(code if code >= 0 else 128 - code, measurement)
-
-
-class _OpenWindow:
-    """A window between its begin and its end. Made, it has read every meter once, last of all.
-
-    Loops and not comprehensions, tuples and not classes: begin and end cost as much as reading the counters twice, and
-    half as much again.
-    """
-
-    __slots__ = ("_begin", "_keepers", "_measurement", "_meters")
-
-    def __init__(self, measurement: Measurement, meters: tuple[EnergyMeter, ...]) -> None:
-        self._measurement = measurement
-        self._meters = meters
-        self._keepers: list[_KeepAlive | None] = []
-        for meter in meters:
-            keeper = _keep_alive(meter)
-            if keeper is not None:
-                keeper.windows.add(self)
-            self._keepers.append(keeper)
-        self._begin: list[Reading] = []
-        try:
-            fence()
-            for meter in meters:
-                self._begin.append(meter.read())
-        except BaseException:
-            self.abandon()
-            raise
-
-    def close(self) -> None:
-        """Read every meter again and give the measurement its windows."""
-        end: list[Reading] = []
-        between: list[Sequence[Reading]] = []
-        try:
-            fence()
-            for meter in self._meters:
-                end.append(meter.read())
-        finally:
-            for keeper in self._keepers:
-                between.append(() if keeper is None else keeper.leave(self))
-        begin = self._begin
-        self._measurement._edges = (self._meters, begin, end, between)
-        for before, after, meter in zip(begin, end, self._meters, strict=True):
-            if before.energy_nj == after.energy_nj:
-                _check_present(meter)
-        if end[0].time_ns - begin[0].time_ns >= _EVALUATE_AT_CLOSE_NS:
-            self._measurement._closed()
-
-    def abandon(self) -> None:
-        """Give up the window."""
-        for keeper in self._keepers:
-            if keeper is not None:
-                keeper.leave(self)
-
-
-class _KeepAlive:
-    """Reads a meter whose counter wraps, now and then, while any window is open on it.
-
-    One sleeping thread per meter, started once; it wakes every `period_s` (minutes on real counters). Windows enter and
-    leave `windows` without a lock: readings that were taken outside of a window are told by their times.
-    """
-
-    def __init__(self, meter: EnergyMeter, period_s: Second) -> None:
-        self.meter = meter
-        self.windows: set[_OpenWindow] = set()
-        self._period_s = period_s
-        self._stop = threading.Event()
-        self._readings: list[Reading] = []
-        threading.Thread(target=self._run, name="energybench-keep-alive", daemon=True).start()
-
-    def leave(self, window: _OpenWindow) -> Sequence[Reading]:
-        """Every reading taken since some window was opened."""
-        self.windows.discard(window)
-        return tuple(self._readings) if self._readings else ()
-
-    def stop(self) -> None:
-        self._stop.set()
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._period_s):
-            if not self.windows:
-                # Only this thread adds and takes away. A window that opens just now has no use for what was before it.
-                self._readings.clear()
-                continue
-            try:
-                self._readings.append(self.meter.read())
-            except EnergybenchError:
-                return  # the window's own last reading will fail the same way, and say so
-
-
-_keepers: dict[int, _KeepAlive] = {}
-
-
-def _keep_alive(meter: EnergyMeter) -> _KeepAlive | None:
-    keeper = _keepers.get(id(meter))
-    if keeper is not None and keeper.meter is meter:
-        return keeper
-    period_s = keep_alive_period_s(meter.domains)
-    if period_s is None:
-        # A meter that corrects wraps itself, when it is read, says how often that must be.
-        period_s = getattr(meter, "keep_alive_s", None)
-    if period_s is None or isinstance(meter.clock, VirtualClock) or meter.kind == "replayed":
-        return None
-    with _open_meters_lock:
-        keeper = _keepers.get(id(meter))
-        if keeper is None or keeper.meter is not meter:
-            keeper = _keepers[id(meter)] = _KeepAlive(meter, period_s)
-        return keeper
-
-
-def _check_present(meter: EnergyMeter) -> None:
-    """A counter that stood still may belong to a file that is gone: no energy of 0. Raises MeterUnavailable."""
-    check_present = getattr(meter, "check_present", None)
-    if check_present is not None:
-        check_present()
-
-
-def _evaluate(edges: _Edges) -> tuple[tuple[Window, ...], tuple[str, ...]]:
-    """The windows, and what is to be said about them."""
-    windows: list[Window] = []
-    notes: list[str] = []
-    for meter, begin, end, kept in zip(*edges, strict=True):
-        # The keeper may have read before this window was opened, for another one.
-        between = [r for r in kept if begin.time_ns < r.time_ns < end.time_ns]
-        window = Window.from_readings(
-            begin,
-            end,
-            meter.domains,
-            kind=meter.kind,
-            update_period_s=nominal_update_period_s(meter),
-            averaging_s=nominal_averaging_s(meter),
-            between=between,
-        )
-        updates = window.update_periods
-        if window.energy_j == 0:
-            notes.append(f"the counter of {meter.name} did not move: the window is too short for it, or it is stuck")
-        elif updates is not None and updates < ENOUGH_UPDATES:
-            notes.append(f"{window.time_s:.3g} s are {updates:.1f} updates of {meter.name}; {ENOUGH_UPDATES} give 1 %")
-        windows.append(window)
-    return tuple(windows), tuple(notes)
 
 
 class ChosenMeters(NamedTuple):
@@ -429,6 +294,7 @@ class ChosenMeters(NamedTuple):
     names: tuple[str, ...]
     device_ids: tuple[str, ...]
     notes: tuple[str, ...]
+    sources: tuple[Source, ...]
 
 
 def meters_for(
@@ -472,6 +338,7 @@ def meters_for(
         tuple(meter.name for meter in meters),
         tuple(getattr(meter, "uuid", "") for meter in meters),
         (*(str(m.announcement) for m in meters if hasattr(m, "announcement")), *(f"not covered: {e}" for e in errors)),
+        tuple(source_of(meter) for meter in meters),
     )
 
 
@@ -487,9 +354,8 @@ def _cached_meter(spec: str, device: str, tdp_w: Watt | None) -> EnergyMeter:
 @atexit.register
 def close_meters() -> None:
     """Close the meters that `measure` opened; the next window opens them again."""
+    stop_threads()
     with _open_meters_lock:
-        while _keepers:
-            _keepers.popitem()[1].stop()
         while _open_meters:
             _open_meters.popitem()[1].close()
 

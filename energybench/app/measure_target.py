@@ -9,7 +9,8 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from energybench.app.measure import fence, measure
+from energybench.app.measure import measure
+from energybench.app.open_window import fence
 from energybench.errors import MeterUnavailable, UsageError
 from energybench.meters import open_meter
 from energybench.meters.discovery import gpu_index

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from energybench.meters.clock import Clock
 from energybench.records.reading import Domain, Reading
 from energybench.records.vocabulary import Kind
+from energybench.units import Nanosecond
+
+#: A poll as the kernel gave it, not parsed yet: the monotonic time, and something that is equal where nothing moved.
+RawReading: TypeAlias = tuple[Nanosecond, Any]
 
 
 class EnergyMeter(Protocol):
@@ -29,6 +34,26 @@ class EnergyMeter(Protocol):
     def close(self) -> None:
         """Release handles; a second call does nothing."""
         ...
+
+
+class RawReader(NamedTuple):
+    """How one meter is polled at the edge of a window, and how what it gave becomes a `Reading` later."""
+
+    read: Callable[[], RawReading]
+    parse: Callable[[RawReading], Reading]
+
+
+def raw_reader(meter: EnergyMeter) -> RawReader:
+    """A meter's own ``read_raw`` and ``parse`` where it has them, which spares the edges the parsing; else `read`."""
+    read_raw, parse = getattr(meter, "read_raw", None), getattr(meter, "parse", None)
+    if read_raw is not None and parse is not None:
+        return RawReader(read_raw, parse)
+
+    def read() -> RawReading:
+        reading = meter.read()
+        return reading.time_ns, reading.energy_nj
+
+    return RawReader(read, lambda raw: Reading(*raw))
 
 
 @dataclass(frozen=True, slots=True)

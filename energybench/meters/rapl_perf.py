@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from energybench.errors import MeterPermissionError, MeterUnavailable
-from energybench.meters.base import MeterInfo
+from energybench.meters.base import MeterInfo, RawReading
 from energybench.meters.clock import Clock, MonotonicClock
 from energybench.meters.cpu_topology import package_suffixes
 from energybench.meters.perf_event import FIRST_DYNAMIC_TYPE, Pmu, open_counter, read_pmu
@@ -42,6 +42,8 @@ _EVENTS: Final[Mapping[str, str]] = MappingProxyType(
 RESOLUTION_NJ: Final[Nanojoule] = 61_036
 #: How long a counter may stand still at the start: a hundred updates of 1 ms.
 PROBE_S: Final[Second] = 0.1
+#: A counter without a read format is one 64-bit word.
+_COUNT_BYTES: Final = 8
 _PROBE_POLL_S: Final[Second] = 1e-3
 
 REMEDY_PERMISSION: Final = (
@@ -83,6 +85,7 @@ class RaplPerfMeter:
                 self._counters.append((domain.name, _open(pmu, config, cpu), numerator, denominator))
                 domains.append(domain)
             self.domains: tuple[Domain, ...] = tuple(domains)
+            self._worth = [(name, numerator, denominator) for name, _, numerator, denominator in self._counters]
             if not any(d.parent is None and d.in_total for d in domains):
                 names = ", ".join(d.name for d in domains) or "no energy event"
                 raise MeterUnavailable(f"the PMU power shows {names} and no package; {REMEDY_NO_PMU}")
@@ -93,27 +96,41 @@ class RaplPerfMeter:
 
     def read(self) -> Reading:
         """Poll every counter once. Raises MeterUnavailable."""
-        if not self._counters:
-            raise MeterUnavailable("the RAPL meter was closed; open it again")
-        energy_nj: dict[str, Nanojoule] = {}
+        return self.parse(self.read_raw())
+
+    def read_raw(self) -> RawReading:
+        """Poll every counter once, for `parse` later. Raises MeterUnavailable."""
+        counters = self._counters
+        counts: list[bytes] = []
         time_ns = time.monotonic_ns()
         try:
-            for name, descriptor, numerator, denominator in self._counters:
-                count = os.read(descriptor, 8)
-                energy_nj[name] = int.from_bytes(count, sys.byteorder) * numerator // denominator
+            for _, descriptor, _, _ in counters:
+                counts.append(os.read(descriptor, _COUNT_BYTES))  # their number says which one failed
         except OSError as error:
+            name = counters[len(counts)][0]
             raise MeterUnavailable(
-                f"a perf counter of RAPL cannot be read ({error.strerror}); {_REMEDY_STUCK}"
+                f"the perf counter of {name} cannot be read ({error.strerror}); {_REMEDY_STUCK}"
             ) from None
-        if not count:
-            # The kernel's answer where a counter is in error state, as after its CPU was switched off.
-            raise MeterUnavailable(f"the perf counter of {name} has ended (CPU offline?); open the meter again")
+        if not counts:
+            raise MeterUnavailable("the RAPL meter was closed; open it again")
+        return time_ns, counts
+
+    def parse(self, raw: RawReading) -> Reading:
+        """What `read_raw` gave, in nanojoules. Raises MeterUnavailable where a counter has ended."""
+        time_ns, counts = raw
+        energy_nj: dict[str, Nanojoule] = {}
+        for (name, numerator, denominator), count in zip(self._worth, counts, strict=True):
+            if not count:
+                # The kernel's answer where a counter is in error state, as after its CPU was switched off.
+                raise MeterUnavailable(f"the perf counter of {name} has ended (CPU offline?); open the meter again")
+            energy_nj[name] = int.from_bytes(count, sys.byteorder) * numerator // denominator
         return Reading(time_ns, energy_nj)
 
     def close(self) -> None:
         """Close the counters; a second call does nothing."""
-        while self._counters:
-            os.close(self._counters.pop()[1])
+        counters, self._counters = self._counters, []
+        for _, descriptor, _, _ in counters:
+            os.close(descriptor)
 
     def _refuse_stuck(self) -> None:
         first = self.read()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from energybench.errors import MeterPermissionError, MeterUnavailable
-from energybench.meters.base import MeterInfo
+from energybench.meters.base import MeterInfo, RawReading
 from energybench.meters.clock import Clock, MonotonicClock
 from energybench.meters.sysfs import is_real_sysfs
 from energybench.records.reading import Domain, Reading
@@ -34,6 +34,8 @@ _LIMIT_MARGIN: Final = 2.0
 #: Relative standard uncertainty of an uncalibrated sensor: an assumed class, to be replaced by a calibration.
 GAIN_REL: Final = 0.05
 
+#: Bytes that hold any counter: 20 digits of 64 bits, and the newline.
+_LONGEST_NUMBER: Final = 32
 #: Preferred first, where two interfaces show the same zone.
 _CONTROL_TYPES: Final = ("intel-rapl", "intel-rapl-tpmi", "intel-rapl-mmio")
 _ZONE: Final = re.compile(r"(intel-rapl(?:-tpmi|-mmio)?):(\d+)(?::(\d+))?")
@@ -128,6 +130,7 @@ class RaplMeter:
         try:
             for zone in zones:
                 self._files.append((zone.domain.name, _open(zone.counter_path)))
+            self._names = [name for name, _ in self._files]
             self._drop_mirrors()
         except BaseException:
             self.close()
@@ -161,24 +164,38 @@ class RaplMeter:
             if name in mirrors:
                 os.close(file)
         self._files = [(name, file) for name, file in self._files if name not in mirrors]
+        self._names = [name for name, _ in self._files]
 
     def read(self) -> Reading:
         """Poll every zone once. Raises MeterUnavailable, MeterPermissionError."""
-        if not self._files:
-            raise MeterUnavailable("the RAPL meter was closed; open it again")
-        name = ""
-        energy_nj: dict[str, int] = {}
+        return self.parse(self.read_raw())
+
+    def read_raw(self) -> RawReading:
+        """Poll every zone once, for `parse` later. Raises MeterUnavailable, MeterPermissionError."""
+        files = self._files
+        texts: list[bytes] = []
         time_ns = time.monotonic_ns()
         try:
-            for name, file in self._files:
-                energy_nj[name] = int(os.pread(file, 32, 0)) * NJ_PER_UJ
+            for _, file in files:
+                texts.append(os.pread(file, _LONGEST_NUMBER, 0))  # their number says which one failed
         except OSError as error:
-            raise _access_error(self._paths[name], error) from None
-        except ValueError:
-            raise MeterUnavailable(
-                f"{self._paths[name]} holds no whole number; unload and load the module, `sudo modprobe -r "
-                "intel_rapl_msr && sudo modprobe intel_rapl_msr`"
-            ) from None
+            raise _access_error(self._paths[files[len(texts)][0]], error) from None
+        if not texts:
+            raise MeterUnavailable("the RAPL meter was closed; open it again")
+        return time_ns, texts
+
+    def parse(self, raw: RawReading) -> Reading:
+        """What `read_raw` gave, in nanojoules. Raises MeterUnavailable where a file held no whole number."""
+        time_ns, texts = raw
+        energy_nj: dict[str, Nanojoule] = {}
+        for name, text in zip(self._names, texts, strict=True):
+            try:
+                energy_nj[name] = int(text) * NJ_PER_UJ
+            except ValueError:
+                raise MeterUnavailable(
+                    f"{self._paths[name]} holds no whole number; unload and load the module, `sudo modprobe -r "
+                    "intel_rapl_msr && sudo modprobe intel_rapl_msr`"
+                ) from None
         return Reading(time_ns, energy_nj)
 
     def check_present(self) -> None:
@@ -200,8 +217,9 @@ class RaplMeter:
 
     def close(self) -> None:
         """Close the files; a second call does nothing."""
-        while self._files:
-            os.close(self._files.pop()[1])
+        files, self._files = self._files, []
+        for _, file in files:
+            os.close(file)
 
 
 def discover(root: Path | str = "/sys") -> list[MeterInfo]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from energybench.app import measure as measure_module
+from energybench.app import open_window
 from energybench.app.measure import close_meters, measure
 from energybench.errors import CounterWrapAmbiguous, MeterPermissionError, MeterUnavailable, UsageError
 from energybench.meters.clock import MonotonicClock
@@ -135,8 +136,9 @@ def test_short_windows_say_so(simulated, rapl):
 
 def test_a_file_that_vanished_is_an_error_not_zero(rapl, powercap_tree):
     def block() -> None:
-        with measure("vanishing", meter=rapl):
+        with measure("vanishing", meter=rapl) as m:
             (powercap_tree.base / "intel-rapl:0" / "energy_uj").unlink()
+        _ = m.energy_j  # a short window is evaluated here
 
     with pytest.raises(MeterUnavailable, match="vanished"):
         block()
@@ -293,7 +295,7 @@ class HourlyMeter:
 
 def test_a_long_window_is_kept_alive_by_a_thread_not_a_process(monkeypatch):
     """Only the readings on the way make the sum unambiguous; the number of them does not matter."""
-    monkeypatch.setattr(measure_module, "keep_alive_period_s", lambda _domains: 0.005)
+    monkeypatch.setattr(open_window, "keep_alive_period_s", lambda _domains: 0.005)
     meter: Any = HourlyMeter()
     before = threading.active_count()
     try:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from energybench.app import measure as measure_module
-from energybench.app.measure import EVALUATE_AT_CLOSE_S, close_meters, measure
+from energybench.app.measure import close_meters, measure
+from energybench.app.open_window import EVALUATE_AT_CLOSE_S, evaluate
 from energybench.errors import CounterWrapAmbiguous, UsageError
 from energybench.meters.clock import MonotonicClock
 from energybench.records.reading import Domain, Reading
@@ -34,13 +35,12 @@ class TurnedBack:
 @pytest.fixture
 def evaluations(monkeypatch):
     made: list[int] = []
-    evaluate = measure_module._evaluate
 
     def counted(edges):
         made.append(1)
         return evaluate(edges)
 
-    monkeypatch.setattr(measure_module, "_evaluate", counted)
+    monkeypatch.setattr(measure_module, "evaluate", counted)
     yield made
     close_meters()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from energybench.app import measure as measure_module
+from energybench.app import open_window
 from energybench.app.measure import close_meters, measure
 from energybench.errors import MeterPermissionError, MeterUnavailable
 from energybench.meters import zeusd
@@ -42,13 +42,13 @@ def test_packages_and_dram_of_the_daemon(daemon, monkeypatch):
 def test_a_long_window_asks_the_daemon_on_the_way(daemon, monkeypatch):
     """It corrects a wrap only when it is asked."""
     periods: list[float] = []
-    real = measure_module._KeepAlive
+    real = open_window.KeepAlive
 
     def keeper(meter, period_s):
         periods.append(period_s)
         return real(meter, 0.01)
 
-    monkeypatch.setattr(measure_module, "_KeepAlive", keeper)
+    monkeypatch.setattr(open_window, "KeepAlive", keeper)
     meter = ZeusdMeter(daemon.path)
     asked = len(daemon.asked)
     deadline_s = time.monotonic() + 30
