@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,25 @@ def test_compare_runs_of_two_seeds_shows_no_difference(
     assert data["kind"] == "simulated"
     assert abs(data["change"]) < 0.02
     assert "%" in data["verdict"]
+
+
+def test_a_domain_is_compared_by_the_share_of_the_calls(cli: Any, simulated_run: Path, tmp_path: Path) -> None:
+    """More waiting at the edges of a window, an idle window or a discarded one is no difference of a domain."""
+    other = tmp_path / "other"
+    shutil.copytree(simulated_run, other)
+    records = [json.loads(line) for line in (other / "records.jsonl").read_text(encoding="utf-8").splitlines()]
+    discarded = next(record for record in records if record["split"] == "fit" and record.get("valid", True))
+    discarded |= {"valid": False, "invalid_reason": "planted"}
+    for number, record in enumerate(records):
+        unlike = record["split"] == "idle" or not record.get("valid", True)
+        record["energy_j"] *= 9.0 if unlike else 1.0
+        for domain in record["domains"].values():
+            domain["energy_j"] *= 1.0 + 0.1 * (number % 3)
+    (other / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    changes = cli("compare-runs", simulated_run, other, "--json").json["by_domain"]
+    assert changes
+    for name, change in changes.items():
+        assert change["change"] == pytest.approx(0, abs=1e-9), name
 
 
 def test_profile_commands(cli: Any, simulated_run: Path) -> None:

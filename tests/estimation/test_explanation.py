@@ -57,3 +57,9 @@ def test_culprits_of_one_row_by_hand() -> None:
 def test_a_term_off_reads_as_a_sentence() -> None:
     text = TermOff("byte_j", 0.9, 0.98).text
     assert text == "byte_j is off: 0.9× as large, it would explain 98% of the squared misses of all rows"
+
+
+def test_a_coefficient_below_nothing_explains_nothing() -> None:
+    """The misses are those of a MAC that gives energy back; another term is not to blame either."""
+    energies = rows() + np.array([0.0, 1.0, 1.0])
+    assert term_off(NAMES, energies, energies.sum(axis=1) - 1.5 * energies[:, 0]) is None

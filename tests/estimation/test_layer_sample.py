@@ -70,3 +70,21 @@ def test_what_cannot_be_sampled_is_refused(estimate, profile) -> None:
     bare = eb.estimate(OpCounts.single("float32", macs=10, load_bytes=10, loads=1), profile)
     with pytest.raises(UsageError, match="no layers"):
         sample_layers(bare)
+
+
+def test_a_sample_of_weights_is_exact_where_layers_cost_alike_per_byte(profile) -> None:
+    """A ratio estimator: the sample's joules per weight byte times all weight bytes."""
+    with torch.device("meta"):
+        model = nn.Sequential(*[nn.Linear(64, 64) for _ in range(20)])
+    estimate = eb.estimate(model, profile, torch.empty(8, 64, device="meta"))
+    for seed in range(5):
+        sample = sample_layers(estimate, share=0.25, method="weights", seed=seed)
+        assert sample.sampled == 5
+        assert sample.error_rel == pytest.approx(0, abs=1e-12)
+
+
+def test_one_sample_has_its_error_as_root_mean_square(estimate) -> None:
+    error = sampling_error(estimate, share=0.1, method="simple", draws=1, seed=1)
+    assert error.bias_rel != 0
+    assert error.rms_rel == pytest.approx(abs(error.bias_rel), rel=1e-12)
+    assert error.p95_rel == pytest.approx(abs(error.bias_rel), rel=1e-12)

@@ -23,6 +23,8 @@ from energybench.app.watch_channel import (
     parse_report,
     send_report,
 )
+from energybench.records.reading import Domain as MeterDomain
+from energybench.records.reading import Reading
 
 # Any: a test looks into results without first proving that each part exists
 eb: Any = energybench
@@ -50,6 +52,52 @@ def test_two_meters_add_up(meter: Any) -> None:
     totals = running.totals()
     assert totals is not None
     assert totals.mean_power_w == pytest.approx(2 * POWER_W, rel=0.2)
+
+
+class Scripted:
+    """A counter that wraps at 100 J and draws at most 10 W, so that it must be read every 5 s; simulated."""
+
+    name, kind = "scripted", "simulated"
+    nominal_update_period_s = 0.01
+
+    def __init__(self, *readings: tuple[float, float]) -> None:
+        self.domains = (MeterDomain("package-0", resolution_nj=10**7, wrap_nj=100 * 10**9, max_power_w=10.0),)
+        self.readings = iter(readings)
+
+    def read(self) -> Reading:
+        """The next (s, J)."""
+        time_s, energy_j = next(self.readings)
+        return Reading(round(time_s * 1e9), {"package-0": round(energy_j * 1e9) % (100 * 10**9)})
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_counter_that_wraps_many_times_is_followed() -> None:
+    running = RunningEnergy([Scripted(*((4.0 * i, 36.0 * i) for i in range(12)))], 60, lambda _: None)
+    for i in range(1, 12):
+        totals = running.totals()
+        assert running.error is None
+        assert totals is not None
+        assert totals.energy_j == pytest.approx(36.0 * i, rel=1e-9)
+
+
+def test_the_power_now_is_that_since_the_last_reading() -> None:
+    running = RunningEnergy([Scripted((0, 0), (1, 5), (2, 6), (3, 13))], 60, lambda _: None)
+    found = [running.totals() for _ in range(3)]
+    assert [t.power_w for t in found if t is not None] == pytest.approx([5.0, 1.0, 7.0])
+
+
+def test_meters_err_independently() -> None:
+    def one() -> Scripted:
+        return Scripted((0, 0), (1, 5))
+
+    alone = RunningEnergy([one()], 60, lambda _: None).totals()
+    both = RunningEnergy([one(), one(), one(), one()], 60, lambda _: None).totals()
+    assert alone is not None
+    assert both is not None
+    assert alone.uncertainty_j
+    assert both.uncertainty_j == pytest.approx(2 * alone.uncertainty_j, rel=1e-9)
 
 
 def test_a_meter_that_goes_away_ends_the_reports_and_not_the_program(meter: Any) -> None:

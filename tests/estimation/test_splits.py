@@ -81,6 +81,7 @@ def test_energy_per_sample_token_and_epoch() -> None:
     assert per == {"batch": 16.0, "sample": 2.0, "token": 16 / 1024, "epoch": 100_000.0}
     assert Amounts().per(3.0) == {"batch": 3.0}
     assert Amounts(samples_per_epoch=10).calls_per_epoch is None
+    assert Amounts(samples=8, samples_per_epoch=20).per(16.0)["epoch"] == 40.0  # the last batch is half a batch
     assert brain_time_s(40.0) == 2.0
     with pytest.raises(UsageError, match="samples=0"):
         Amounts(samples=0)

@@ -9,6 +9,7 @@ import pytest
 
 from energybench.errors import FitError, ProfileMismatch, RecordError
 from energybench.estimation import compare_records
+from energybench.estimation.explanation import explain_comparison
 from energybench.fitting import fit_records
 from energybench.profiles import DeviceProfile
 
@@ -157,3 +158,19 @@ def test_inputs_of_another_distribution_are_named(frame) -> None:
     other = compare_records(frame.assign(input_distribution="zeros"), profile)
     assert any("inputs drawn from zeros" in note for note in other.notes)
     assert not any("inputs drawn" in note for note in compare_records(frame, profile).notes)
+
+
+def test_the_rows_that_miss_most_are_explained_first(frame, profile) -> None:
+    odd = frame.copy()
+    gemm = odd.index[(odd["kernel_class"] == "gemm") & (odd["split"] == "fit")]
+    for index, factor in zip(gemm[:3], (0.5, 1.4, 1.3), strict=True):
+        odd.loc[index, "energy_j"] *= factor
+    comparison = compare_records(odd, profile)
+    _, explained = explain_comparison(odd, profile, comparison, 5)
+    assert [row.row_id for row in explained[:3]] == [str(odd.loc[index, "row_id"]) for index in gemm[:3]]
+    assert np.sign([row.error_rel for row in explained[:3]]).tolist() == [1, -1, -1]
+    of_class = [row.error_rel for row in comparison.rows if row.kernel_class == "gemm"]
+    too_high = sum(error > 0 for error in of_class)
+    assert 0 < too_high < len(of_class)
+    assert (explained[0].same_way, explained[0].alike) == (too_high, len(of_class))
+    assert explained[1].same_way == sum(error < 0 for error in of_class)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,34 @@ def test_an_uncertain_time_widens_the_interval(model, make_frame) -> None:
     measured = estimate_counts(model, profile, time_s=predicted.time_s)
     assert measured.energy_j == pytest.approx(predicted.energy_j, rel=1e-12)
     assert predicted.interval().high_j > measured.interval().high_j
+
+    # the half widths add in squares, each at Student's factor
+    from scipy.stats import t
+
+    factor = t.ppf(0.95, profile.diagnostics["n_workloads"] - len(profile.params))
+    of_time = predicted.by_term()["static_power_w"] * profile.time_law.rel_stdev
+    added = (predicted.interval().high_j - predicted.energy_j) ** 2 - (
+        measured.interval().high_j - measured.energy_j
+    ) ** 2
+    assert added == pytest.approx((factor * of_time) ** 2, rel=1e-6)
+
+
+def test_an_interval_does_not_reach_below_nothing(model, profile) -> None:
+    wide = replace(profile, diagnostics={**profile.diagnostics, "spread_rel": 2.0})
+    low, high = estimate_counts(model, wide, time_s=0.01).interval()
+    assert low == 0.0
+    assert high > 0.0
+
+
+def test_what_is_no_sum_over_operators_is_shared_out_by_macs(frame, model) -> None:
+    """The product of [D10] as printed has no parts of its own: a module has its share of the MACs."""
+    profile = DeviceProfile.from_fit(fit_records(frame, "cnn-literal", validation=False), name="x")
+    prices = {"alpha_beta": 1e-18, "gamma": 0.0}
+    planted = {name: replace(c, value=prices[name]) for name, c in profile.coefficients.items()}
+    profile = replace(profile, coefficients=planted)
+    modules = estimate_counts(model, profile, time_s=0.01).by_module()
+    assert modules["body.first"] / modules[""] == pytest.approx(3 / 6, rel=1e-9)
+    assert modules["body.second"] / modules[""] == pytest.approx(2 / 6, rel=1e-9)
 
 
 def test_without_a_spread_there_is_no_interval(model, profile) -> None:

@@ -129,3 +129,20 @@ def test_idle_windows_are_no_workloads(make_frame: MakeFrame) -> None:
     difference = run_difference(before, after)
     assert difference.change == 0
     assert not [row for row in difference.rows if "idle" in row.workload]
+
+
+def test_the_interval_is_students(make_frame: MakeFrame) -> None:
+    factors = {"tiny-1": 1.01, "tiny-2": 1.05, "tiny-3": 1.0}
+    before = make_frame(seed=1)
+    before = before[before["workload"].isin(list(factors))]
+    difference = run_difference(
+        before, before.assign(energy_j=before["energy_j"] * before["workload"].map(factors).astype(float))
+    )
+    known = stats.ttest_1samp(np.log(list(factors.values())), 0.0)
+    low, high = known.confidence_interval(0.95)
+    assert difference.low == pytest.approx(np.expm1(low), rel=1e-9)
+    assert difference.high == pytest.approx(np.expm1(high), rel=1e-9)
+    assert difference.p_value == pytest.approx(known.pvalue, rel=1e-9)
+    assert difference.change is not None
+    assert difference.change > 0  # and yet
+    assert difference.verdict.startswith("No difference is shown: +2.0 %")

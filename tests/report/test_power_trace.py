@@ -53,6 +53,17 @@ def test_a_wrap_is_counted_and_domains_inside_others_are_not(data_of: Callable[.
     assert [(s.stretch, s.power_w) for s in trace.stretches] == [("work", 5.0), ("idle", 1.0)]
 
 
+def test_a_domain_beside_the_total_is_not_added(data_of: Callable[..., ReportData]) -> None:
+    """psys covers the packages and more: it is reported by itself and summed with nothing."""
+    package, psys = Domain("package-0"), Domain("psys", in_total=False)
+    one = window(
+        "a", (0, {"package-0": 0, "psys": 0}), (10**9, {"package-0": 7 * 10**9, "psys": 9 * 10**9}), package, psys
+    )
+    trace = power_trace(data_of("simulated", readings={"a": one}))
+    assert trace is not None
+    assert [s.power_w for s in trace.stretches] == [7.0]
+
+
 def test_a_reset_counter_has_no_power(data_of: Callable[..., ReportData]) -> None:
     domain = Domain("device")
     reset = window("a", (0, {"device": 10**9}), (10**9, {"device": 0}), domain)
