@@ -82,12 +82,16 @@ def test_kinds_are_ranked_apart(models, profile, profile_of) -> None:
         ("measured", "large"): 2,
     }
     assert {row.kind for row in result.cheapest().values()} == {"simulated"}
-    # a cheaper joule of another kind is no bargain
-    cheaper = profile_of("real", kind="measured", static_power_w=1.0, byte_j=1e-12)
-    mixed = eb.what_if({"large": models["large"]}, [profile, cheaper], batches=[1, 16])
-    assert (mixed.cheapest()["large"].kind, mixed.cheapest()["large"].batch) == ("simulated", 16)
-    within = mixed.cheapest(min(r.time_s for r in mixed.rows if r.batch == 1) * 1.001)
-    assert (within["large"].kind, within["large"].batch) == ("simulated", 1)
+    # the first of another kind is no bargain: this model's kind is that of its first row
+    both, real = profile_of("both", mac_bf16_j=4e-12), profile_of("real", kind="measured")
+    mixed = eb.what_if({"large": models["large"]}, [both, real], dtypes=["float32", "bfloat16"])
+    assert [(r.kind, r.dtype, r.rank) for r in mixed.rows] == [
+        ("simulated", "float32", 2),
+        ("measured", "float32", 1),
+        ("simulated", "bfloat16", 1),
+        ("measured", "bfloat16", None),
+    ]
+    assert (mixed.cheapest()["large"].kind, mixed.cheapest()["large"].dtype) == ("simulated", "bfloat16")
 
 
 def test_order_within_the_intervals_is_marked(models, profile, profile_of) -> None:
