@@ -25,10 +25,12 @@ from energybench.app.watch_channel import (
 )
 from energybench.records.reading import Domain as MeterDomain
 from energybench.records.reading import Reading
+from energybench.records.vocabulary import Kind
 
 # Any: a test looks into results without first proving that each part exists
 eb: Any = energybench
 POWER_W = 50.0  # of the meter in conftest
+SIMULATED: Kind = "simulated"
 
 
 def test_totals_grow_with_time(meter: Any) -> None:
@@ -57,12 +59,15 @@ def test_two_meters_add_up(meter: Any) -> None:
 class Scripted:
     """A counter that wraps at 100 J and draws at most 10 W, so that it must be read every 5 s; simulated."""
 
-    name, kind = "scripted", "simulated"
+    name, kind = "scripted", SIMULATED
     nominal_update_period_s = 0.01
 
     def __init__(self, *readings: tuple[float, float]) -> None:
-        self.domains = (MeterDomain("package-0", resolution_nj=10**7, wrap_nj=100 * 10**9, max_power_w=10.0),)
+        self.domains: tuple[MeterDomain, ...] = (
+            MeterDomain("package-0", resolution_nj=10**7, wrap_nj=100 * 10**9, max_power_w=10.0),
+        )
         self.readings = iter(readings)
+        self.clock: Any = None
 
     def read(self) -> Reading:
         """The next (s, J)."""

@@ -140,6 +140,7 @@ def test_an_uncertain_time_widens_the_interval(model, make_frame) -> None:
     from scipy.stats import t
 
     factor = t.ppf(0.95, profile.diagnostics["n_workloads"] - len(profile.params))
+    assert profile.time_law is not None
     of_time = predicted.by_term()["static_power_w"] * profile.time_law.rel_stdev
     added = (predicted.interval().high_j - predicted.energy_j) ** 2 - (
         measured.interval().high_j - measured.energy_j
