@@ -7,6 +7,7 @@ from pathlib import Path
 
 from energybench.app.experiment_result import ExperimentResult, Verdict
 from energybench.app.experiments import list_experiments
+from energybench.errors import UsageError
 
 _HEAD = """# The document on trial
 
@@ -28,6 +29,11 @@ def document_page(directory: Path) -> str:
     for experiment in list_experiments(directory):
         if experiment.has_results:
             for verdict in ExperimentResult.load(directory / experiment.name / "results").verdicts:
+                if verdict.item not in verdicts:
+                    raise UsageError(
+                        f"{experiment.name} has a verdict on {verdict.item!r}, which is not in document_items.toml; "
+                        "add the item or mend the verdict"
+                    )
                 verdicts[verdict.item].append((experiment.name, verdict))
     lines: list[str] = []
     for item, row in items.items():

@@ -42,18 +42,31 @@ def list_(directory: Directory = _DEFAULT, json_output: JsonFlag = False) -> Non
 def run(
     name: Annotated[str | None, typer.Argument(help="Number or name of an experiment.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Run all; one that was interrupted goes on.")] = False,
+    check: Annotated[bool, typer.Option(help="Refuse results that differ from those that were there.")] = False,
     directory: Directory = _DEFAULT,
 ) -> int:
-    """Run one experiment, or all; the exit code is passed on.
+    """Run one experiment, or all, and say what differs from the results before; the exit code is passed on.
+
+    Counted figures must come out the same, timed ones within the factor that they state.
 
     Example: energybench experiments run 001
     """
     from energybench.app.experiments import run_all, run_experiment
-    from energybench.errors import UsageError
+    from energybench.errors import RecordError, UsageError
 
     if every == (name is not None):
         raise UsageError("name one experiment, or give --all")
-    return run_experiment(directory, name) if name is not None else run_all(directory, say)
+    outcome = run_all(directory, say) if name is None else run_experiment(directory, name)
+    if outcome.code:
+        return outcome.code
+    if outcome.compared:
+        say("\n".join([f"{name}: {outcome}", *(f"    {line}" for line in outcome.differences)]))
+    if check and outcome.differences:
+        raise RecordError(
+            f"{len(outcome.differences)} figures or verdicts are not reproduced, the first {outcome.differences[0]}; "
+            "look at what changed: git diff experiments"
+        )
+    return 0
 
 
 @group.command()

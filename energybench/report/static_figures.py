@@ -1,6 +1,6 @@
 """The page's figures as SVG, PDF or PNG for a paper: the same numbers, drawn by matplotlib from the same description.
 
-Matplotlib is an optional part of the installation (``pip install 'energybench[figures]'``).
+`paper_style` has their look and writes them.
 """
 
 from __future__ import annotations
@@ -10,34 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from energybench.errors import RecordError, UsageError
+from energybench.errors import UsageError
+from energybench.report.paper_style import COLOURS, dress, paper_figure
 from energybench.report.wording import shown_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMATS: Final = ("svg", "pdf", "png")
-#: Two columns of a paper, and a resolution that print accepts.
-WIDTH_IN: Final = 6.9
-PNG_DPI: Final = 300
 PIXELS_PER_IN: Final = 100
 MAX_MARKER: Final = 16
 
-#: Okabe and Ito's colours under the names that the figures use, on white.
-_COLOURS: Final[Mapping[str, str]] = {
-    "$blue": "#0072B2",
-    "$sky": "#56B4E9",
-    "$vermillion": "#D55E00",
-    "$orange": "#E69F00",
-    "$yellow": "#F0E442",
-    "$green": "#009E73",
-    "$purple": "#CC79A7",
-    "$ink": "#000000",
-    "$muted": "#444444",
-    "$grid": "#dddddd",
-    "$paper": "#ffffff",
-    "$grey": "#999999",
-}
+#: The names that the figures' descriptions use.
+_COLOURS: Final[Mapping[str, str]] = {f"${name}": value for name, value in COLOURS.items()}
 _MARKERS: Final[Mapping[str, str]] = {
     "circle": "o",
     "diamond-open": "D",
@@ -59,31 +44,13 @@ def save_figures(content: Mapping[str, Any], directory: Path, formats: Sequence[
     for wanted in formats:
         if wanted not in FORMATS:
             raise UsageError(f"figures cannot be written as {wanted!r}; use {', '.join(FORMATS)}")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("static figures need matplotlib; install it: pip install 'energybench[figures]'") from error
-    from matplotlib import rc_context
-
-    written = []
-    kind = str(content["kind"])
-    # text stays text in SVG, and a name with a dollar sign is no formula
-    with rc_context({"svg.fonttype": "none", "text.parse_math": False, "font.size": 8, "svg.hashsalt": "energybench"}):
-        for name, described in content["figures"].items():
-            figure = Figure(figsize=(WIDTH_IN, described["layout"]["height"] / PIXELS_PER_IN), layout="constrained")
-            FigureCanvasAgg(figure)
+    written: list[Path] = []
+    for name, described in content["figures"].items():
+        height_in = described["layout"]["height"] / PIXELS_PER_IN
+        with paper_figure(
+            directory, f"{name}-{content['kind']}", formats, height_in=height_in, written=written
+        ) as figure:
             draw(figure.add_subplot(), described)
-            for wanted in formats:
-                path = directory / f"{name}-{kind}.{wanted}"
-                try:
-                    directory.mkdir(parents=True, exist_ok=True)
-                    # no date inside: the same run gives the same file
-                    stamp = {} if wanted == "png" else {"Date": None} if wanted == "svg" else {"CreationDate": None}
-                    figure.savefig(path, dpi=PNG_DPI, metadata=stamp)
-                except OSError as error:
-                    raise RecordError(f"{path} cannot be written ({error.strerror}); choose another folder") from error
-                written.append(path)
     return written
 
 
@@ -105,11 +72,7 @@ def draw(axes: Axes, described: Mapping[str, Any]) -> None:
         axes.axhline(shape["y0"], color=_colour(line["color"]), lw=0.8, ls=_DASHES[line.get("dash", "solid")], zorder=0)
     if layout["yaxis"].get("rangemode") == "tozero":
         axes.set_ylim(bottom=0)  # after drawing, which sets the top
-    axes.grid(True, color=_COLOURS["$grid"], lw=0.5)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=7)
+    dress(axes)
 
 
 def _text(value: object) -> str:

@@ -55,7 +55,7 @@ def test_a_cheap_experiment_gives_the_committed_figures_twice(tmp_path: Path) ->
     shutil.copytree(EXPERIMENTS / "001_output_size", tmp_path / "001_output_size")
     shutil.rmtree(tmp_path / "001_output_size" / "results")
     for _ in range(2):
-        assert run_experiment(tmp_path, "001") == 0
+        assert run_experiment(tmp_path, "001").code == 0
         assert ExperimentResult.load(tmp_path / "001_output_size" / "results").exact() == committed
 
 
@@ -77,13 +77,13 @@ def test_running_all_goes_on_after_what_was_finished(tmp_path: Path) -> None:
     second = tmp_path / "002_second" / "run.py"
     works = second.read_text(encoding="utf-8")
     second.write_text("raise SystemExit(3)\n", encoding="utf-8")
-    assert run_all(tmp_path, lambda line: None) == 3
+    assert run_all(tmp_path, lambda line: None).code == 3
     second.write_text(works, encoding="utf-8")
     told: list[str] = []
-    assert run_all(tmp_path, told.append) == 0
-    assert told == ["1/2 001_first: finished before", "2/2 002_second"]
+    assert run_all(tmp_path, told.append).code == 0
+    assert [told[0], told[1]] == ["1/2 001_first: finished before", "2/2 002_second …"]
     assert (tmp_path / "001_first" / "runs").read_text(encoding="utf-8") == "x"
-    assert run_all(tmp_path, lambda line: None) == 0  # nothing is remembered once all are done
+    assert run_all(tmp_path, lambda line: None).code == 0  # nothing is remembered once all are done
     assert (tmp_path / "001_first" / "runs").read_text(encoding="utf-8") == "xx"
 
 
@@ -91,4 +91,70 @@ def test_a_result_survives_being_written_and_read(tmp_path: Path) -> None:
     result = ExperimentResult((Figure("x", 0.1, "1"),), (Verdict("D9", "counts", "holds", ("x",), "because"),))
     result.save(tmp_path)
     assert ExperimentResult.load(tmp_path) == result
-    assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8")) == json.loads(json.dumps(asdict(result)))
+    written = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert written["figures"] == [{"name": "x", "value": 0.1, "unit": "1", "kind": "counted"}]
+    assert written["verdicts"] == json.loads(json.dumps([asdict(v) for v in result.verdicts]))
+
+
+def _result(value: float, kind: str, within: float | None = None, answer: str = "holds in part") -> ExperimentResult:
+    figure = Figure("x", value, "1", kind, within)  # type: ignore[arg-type]
+    return ExperimentResult((figure,), (Verdict("D9", "counts", answer, ("x",), "because"),))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "within", "now", "same"),
+    [
+        ("counted", None, 1.0, True),
+        ("counted", None, 1.0000001, False),
+        ("simulated", None, 1.009, True),
+        ("simulated", None, 1.02, False),
+        ("timed", 1.5, 1.4, True),
+        ("timed", 1.5, 1.6, False),
+        ("timed", 1.5, 0.6, False),
+        ("timed", None, 9.0, True),
+    ],
+)
+def test_a_repeat_reproduces_as_its_kind_promises(kind: str, within: float | None, now: float, same: bool) -> None:
+    differences = _result(now, kind, within).differences(_result(1.0, kind, within))
+    assert (differences == []) is same
+    assert same or "1 before" in differences[0]
+
+
+def test_differences_name_verdicts_and_figures_that_come_and_go() -> None:
+    before = _result(1.0, "counted")
+    assert _result(1.0, "counted", answer="holds").differences(before) == [
+        "D9 about counts: 'holds in part' before, 'holds' now"
+    ]
+    other = ExperimentResult((Figure("y", 1.0, "1"),), (Verdict("D10", "counts", "holds", ("y",), "because"),))
+    assert other.differences(before) == [
+        "x: gone",
+        "y: new",
+        "D9 about counts: 'holds in part' before, 'no verdict' now",
+        "D10 about counts: 'no verdict' before, 'holds' now",
+    ]
+
+
+@pytest.mark.parametrize(("kind", "within"), [("counted", 1.5), ("simulated", 1.5), ("timed", 1.0), ("timed", 0.5)])
+def test_a_factor_is_above_one_and_of_a_figure_that_varies(kind: str, within: float) -> None:
+    with pytest.raises(UsageError, match="factor above 1"):
+        _result(1.0, kind, within)
+
+
+def test_a_verdict_about_time_rests_on_a_bounded_time() -> None:
+    verdict = Verdict("D19", "time", "holds", ("x",), "because")
+    for figure in (Figure("x", 1.0, "s"), Figure("x", 1.0, "s", "timed")):
+        with pytest.raises(UsageError, match="about time"):
+            ExperimentResult((figure,), (verdict,))
+    ExperimentResult((Figure("x", 1.0, "s", "timed", 1.5),), (verdict,))
+
+
+def test_a_verdict_on_an_unknown_item_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "001_question"
+    ExperimentResult((Figure("x", 1.0, "1"),), (Verdict("D99", "counts", "holds", ("x",), "because"),)).save(
+        folder / "results"
+    )
+    (folder / "README.md").write_text("# Why?\n", encoding="utf-8")
+    (folder / "run.py").write_text("", encoding="utf-8")
+    shutil.copy(EXPERIMENTS / "document_items.toml", tmp_path)
+    with pytest.raises(UsageError, match=r"001_question has a verdict on 'D99'.*; add the item"):
+        document_page(tmp_path)
