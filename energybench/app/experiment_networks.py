@@ -1,12 +1,15 @@
-"""Counts of the published networks, for experiments: no weight is allocated and nothing runs."""
+"""The published networks for experiments: their counts, for which nothing is allocated or runs, and themselves."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from energybench.counting import count_model
 from energybench.records.model_counts import ModelCounts
 from energybench.workloads.zoo_rows import published_network
+
+if TYPE_CHECKING:
+    from torch import nn
 
 #: Every network of the zoo at the size of its paper: family, and length (of an image's side, or of a sequence).
 SIZES: Final[dict[str, tuple[str, int]]] = {
@@ -43,3 +46,15 @@ def count_published(name: str, batch: int = 1, length: int | None = None, *, tra
         for shape in recipe.shapes
     ]
     return count_model(model, *inputs, backward=training)
+
+
+def published_module(name: str, batch: int = 1, length: int | None = None, *, seed: int = 0) -> nn.Module:
+    """A network of the zoo with drawn weights, to be run. Raises UsageError on an unknown network."""
+    import torch
+
+    from energybench.workloads.vendor import ModuleRecipe
+
+    recipe = published_network(name, batch, length if length is not None else SIZES[name][1]).recipe
+    assert isinstance(recipe, ModuleRecipe)
+    torch.manual_seed(seed)
+    return recipe.factory().eval()

@@ -53,15 +53,17 @@ def time_in_turns(
     rounds: int = ROUNDS,
     sample_s: Second = SAMPLE_S,
     fence: Callable[[], object] = lambda: None,
+    prepare: Callable[[str], object] = lambda name: None,
 ) -> Timings:
     """Time each callable once a round, after one round that is thrown away (caches, pages, code paths chosen).
 
-    `fence` waits for the device that the calls run on.
+    `fence` waits for the device that the calls run on; `prepare` is told the name before each sample.
     """
     clock = MonotonicClock()
     taken: dict[str, list[Second]] = {name: [] for name in calls}
     for number in range(rounds + 1):
         for name, call in calls.items():
+            prepare(name)
             taken_s = call_time_s(_Repeated(call, fence), clock, at_least_s=sample_s)
             if number:
                 taken[name].append(taken_s)

@@ -47,6 +47,7 @@ from energybench.kernels.native import (
     instruction_sets,
     openmp_runtimes,
     release_threads,
+    release_workspace,
 )
 from energybench.kernels.registry import KernelSpec, list_kernels
 
@@ -90,6 +91,7 @@ __all__ = [
     "probe_stream",
     "probe_write",
     "release_threads",
+    "release_workspace",
     "relu",
     "relu_backward",
     "sgd_step",

@@ -93,6 +93,14 @@ def release_threads() -> bool:
     return int(cpu().release_threads()) == 0
 
 
+def release_workspace() -> int:
+    """Give back the scratch memory that the tuned rungs keep for the calling thread; its bytes.
+
+    The next kernel that needs some allocates it anew. The workers of a parallel region keep theirs.
+    """
+    return int(cpu().release_workspace())
+
+
 def openmp_runtimes() -> tuple[str, ...]:
     """Paths of the OpenMP runtimes loaded in this process (Linux); more than one means more than one pool."""
     try:

@@ -38,6 +38,8 @@ COLOURS: Final[Mapping[str, str]] = {
 #: For series in order: told apart in print and by colour-blind eyes.
 SERIES: Final = tuple(COLOURS[name] for name in ("blue", "vermillion", "green", "orange", "sky", "purple", "grey"))
 
+_SUPERSCRIPT: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 @contextmanager
 def paper_figure(
@@ -79,10 +81,27 @@ def paper_figure(
                 written.append(path)
 
 
-def dress(axes: Axes) -> None:
-    """Light grid behind the marks, no box, and a legend above where anything is named."""
+def power_of_ten(value: float) -> str:
+    """A tick of a logarithmic axis without markup: 0.001 … 1000 as they are, 10⁻⁵ and 2·10⁹ beyond."""
+    if value <= 0 or 0.0009 < value < 9000:
+        return f"{value:g}"
+    mantissa, exponent = f"{value:.0e}".split("e")
+    power = "10" + str(int(exponent)).translate(_SUPERSCRIPT)
+    return power if mantissa == "1" else f"{mantissa}·{power}"
+
+
+def dress(axes: Axes, *, legend_columns: int = 4) -> None:
+    """Light grid behind the marks, no box, readable powers of ten, and a legend above where anything is named."""
+    from matplotlib.ticker import FuncFormatter, LogFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        # a logarithmic axis writes TeX, which is not parsed here
+        if isinstance(axis.get_major_formatter(), LogFormatter):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
+        if isinstance(axis.get_minor_formatter(), LogFormatter):
+            axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     axes.grid(True, color=COLOURS["grid"], lw=0.5)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=7)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=legend_columns, frameon=False, fontsize=7)
