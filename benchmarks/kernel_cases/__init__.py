@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import torch
+
+from energybench import kernels
 from energybench.records.op_counts import OpCounts
 
 #: Modules of this package.
-FAMILIES: Final = ("linear", "conv", "sequences", "between_layers")
+FAMILIES: Final = ("linear", "conv", "sequences", "between_layers", "layouts", "compositions")
 
 
 @dataclass(frozen=True)
@@ -28,3 +31,23 @@ class Case:
     theirs: Callable[[], Callable[[], Any]]
     counts: Callable[[], OpCounts]
     goal: float
+
+
+def kernel_case(
+    family: str, label: str, goal: float, name: str, theirs: Callable[[], Any], *arrays: Any, **options: Any
+) -> Case:
+    """The case of a call of `energybench.kernels.<name>` and torch's call of the same."""
+    function = getattr(kernels, name)
+    return Case(
+        family,
+        f"{name} {label}",
+        lambda threads: lambda: function(*arrays, threads=threads, **options),
+        lambda: theirs,
+        lambda: kernels.count(name, *arrays, **options),
+        goal,
+    )
+
+
+def normal(*shape: int) -> torch.Tensor:
+    """Standard normal numbers, the same for the same shape."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))

@@ -8,34 +8,21 @@ from typing import Any, Final
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that torch's own documentation uses
 
-from benchmarks.kernel_cases import Case
-from energybench import kernels
+from benchmarks.kernel_cases import Case, kernel_case, normal
 
 #: Pooling, norms and activations reach the vendor's.
 _GOAL: Final = 1.0
 
 
-def _normal(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
-
-
 def _case(name: str, size: str, theirs: Callable[[], Any], *arrays: Any, **options: Any) -> Case:
-    function = getattr(kernels, name)
-    return Case(
-        "between_layers",
-        f"{name} {size}",
-        lambda threads: lambda: function(*arrays, threads=threads, **options),
-        lambda: theirs,
-        lambda: kernels.count(name, *arrays, **options),
-        _GOAL,
-    )
+    return kernel_case("between_layers", size, _GOAL, name, theirs, *arrays, **options)
 
 
 #: 1 Mi elements: beyond the second-level cache, as feature maps are. 128 KiB: within it.
-_LARGE, _SMALL = _normal(1024, 1024), _normal(32, 1024)
-_ROWS: Final = _normal(512, 768)
-_WEIGHT, _BIAS = _normal(768), _normal(768)
-_IMAGE: Final = _normal(1, 64, 112, 112)
+_LARGE, _SMALL = normal(1024, 1024), normal(32, 1024)
+_ROWS: Final = normal(512, 768)
+_WEIGHT, _BIAS = normal(768), normal(768)
+_IMAGE: Final = normal(1, 64, 112, 112)
 
 CASES: Final = (
     _case("relu", "1024×1024", lambda: torch.relu(_LARGE), _LARGE),

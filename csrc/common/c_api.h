@@ -76,6 +76,31 @@ struct EbPoolArrays {
   void *y, *winners;
 };
 
+// Forward: x, and y is written. Backward: x is the gradient of y, and dx is written to `y`.
+struct EbPadArrays {
+  const void* x;
+  void* y;
+};
+
+struct EbTransposeArrays {
+  const void* x;
+  void* y;
+};
+
+// Part p of `parts` has `widths[p]` columns; all have `rows` rows, whose parts stand side by side in y.
+enum { EB_MOST_PARTS = 16 };
+struct EbConcatArrays {
+  const void* x[EB_MOST_PARTS];
+  eb::Index widths[EB_MOST_PARTS];
+  eb::Index rows, parts;
+  void* y;
+};
+
+struct EbGatherArrays {
+  const void *table, *index;  // index: int64
+  void* y;
+};
+
 struct EbElementArrays {
   const void* x;
   void* y;

@@ -4,9 +4,11 @@
 #include "common/c_api.h"
 #include "kernels/attention.h"
 #include "kernels/conv.h"
+#include "kernels/copies.h"
 #include "kernels/gru.h"
 #include "kernels/linear.h"
 #include "kernels/norm.h"
+#include "kernels/pad.h"
 #include "kernels/pointwise.h"
 #include "kernels/pool.h"
 #include "kernels/softmax.h"
@@ -120,6 +122,30 @@ EB_INLINE PoolBackwardOperands<Ops, T> pool_backward_operands(const EbPoolArrays
           typename Ops::template Activation<const std::int64_t>(in<std::int64_t>(a.winners)),
           typename Ops::template Activation<T>(out<T>(a.y)),
           typename Ops::template Parameter<T>(static_cast<double>(s.KH * s.KW))};
+}
+
+template <class Ops, class T>
+EB_INLINE CopyOperands<Ops, T> operands(const EbPadArrays& a) {
+  return {typename Ops::template Activation<const T>(in<T>(a.x)), typename Ops::template Activation<T>(out<T>(a.y))};
+}
+
+template <class Ops, class T>
+EB_INLINE CopyOperands<Ops, T> operands(const EbTransposeArrays& a) {
+  return {typename Ops::template Activation<const T>(in<T>(a.x)), typename Ops::template Activation<T>(out<T>(a.y))};
+}
+
+// Part `part`, and its first column of y.
+template <class Ops, class T>
+EB_INLINE CopyOperands<Ops, T> operands(const EbConcatArrays& a, Index part, Index column) {
+  return {typename Ops::template Activation<const T>(in<T>(a.x[part])),
+          typename Ops::template Activation<T>(out<T>(a.y) + column)};
+}
+
+template <class Ops, class T>
+EB_INLINE GatherOperands<Ops, T> operands(const EbGatherArrays& a) {
+  return {typename Ops::template Weight<const T>(in<T>(a.table)),
+          typename Ops::template Activation<const std::int64_t>(in<std::int64_t>(a.index)),
+          typename Ops::template Activation<T>(out<T>(a.y))};
 }
 
 }  // namespace eb

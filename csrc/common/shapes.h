@@ -53,6 +53,28 @@ struct PoolShape {
   EB_HD EB_INLINE Index W_out() const { return (W + 2 * padding_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }
 };
 
+// What stands beyond the edges of an image.
+enum class PadMode { kZeros, kReflect, kReplicate, kCircular };
+
+// x[plane,h,w] with rows and columns added at its edges.
+struct PadShape {
+  Index planes, H, W, top, bottom, left, right;
+  PadMode mode;
+
+  EB_HD EB_INLINE Index H_out() const { return H + top + bottom; }
+  EB_HD EB_INLINE Index W_out() const { return W + left + right; }
+};
+
+// x[b,row,column,:] becomes y[b,column,row,:]; `run` neighbours stay together.
+struct TransposeShape {
+  Index batches, rows, columns, run;
+};
+
+// Rows of a table: y[i,:] = table[index[i],:], n columns.
+struct GatherShape {
+  Index count, rows, n;
+};
+
 // Multiply-adds that touch no memory: `streams` independent ones of `steps` rounds (kernels/probes.h).
 struct FmaProbeShape {
   Index streams, steps;

@@ -85,6 +85,36 @@ int eb_cpu_pool2d_backward(EbVariant variant, EbPool kind, EbDtype dtype, const 
   EB_ON_LADDER(pool2d_backward(kind, dtype, *shape, *arrays, threads, counts, error))
 }
 
+int eb_cpu_conv2d_nhwc(EbVariant variant, EbDtype dtype, const eb::ConvShape* shape, const EbConv2dArrays* arrays,
+                       int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(conv2d_nhwc(dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_pad2d(EbVariant variant, EbDtype dtype, const eb::PadShape* shape, const EbPadArrays* arrays, int threads,
+                 eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(pad2d(dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_pad2d_backward(EbVariant variant, EbDtype dtype, const eb::PadShape* shape, const EbPadArrays* arrays,
+                          int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(pad2d_backward(dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_transpose(EbVariant variant, EbDtype dtype, const eb::TransposeShape* shape, const EbTransposeArrays* arrays,
+                     int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(transpose(dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_concat(EbVariant variant, EbDtype dtype, const EbConcatArrays* arrays, int threads, eb::OpCounts* counts,
+                  EbError* error) {
+  EB_ON_LADDER(concat(dtype, *arrays, threads, counts, error))
+}
+
+int eb_cpu_gather(EbVariant variant, EbDtype dtype, const eb::GatherShape* shape, const EbGatherArrays* arrays,
+                  int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(gather(dtype, *shape, *arrays, threads, counts, error))
+}
+
 int eb_cpu_probe_fma(EbVariant variant, EbDtype dtype, const eb::FmaProbeShape* shape, const void* x, void* y,
                      int threads, eb::OpCounts* counts, EbError* error) {
   EB_NAIVE_ONLY(probe_fma(dtype, *shape, x, y, threads, counts, error))

@@ -25,6 +25,18 @@ int eb_cpu_pool2d(EbVariant variant, EbPool kind, EbDtype dtype, const eb::PoolS
                   int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_pool2d_backward(EbVariant variant, EbPool kind, EbDtype dtype, const eb::PoolShape* shape,
                            const EbPoolArrays* arrays, int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_conv2d_nhwc(EbVariant variant, EbDtype dtype, const eb::ConvShape* shape, const EbConv2dArrays* arrays,
+                       int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_pad2d(EbVariant variant, EbDtype dtype, const eb::PadShape* shape, const EbPadArrays* arrays, int threads,
+                 eb::OpCounts* counts, EbError* error);
+int eb_cpu_pad2d_backward(EbVariant variant, EbDtype dtype, const eb::PadShape* shape, const EbPadArrays* arrays,
+                          int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_transpose(EbVariant variant, EbDtype dtype, const eb::TransposeShape* shape, const EbTransposeArrays* arrays,
+                     int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_concat(EbVariant variant, EbDtype dtype, const EbConcatArrays* arrays, int threads, eb::OpCounts* counts,
+                  EbError* error);
+int eb_cpu_gather(EbVariant variant, EbDtype dtype, const eb::GatherShape* shape, const EbGatherArrays* arrays,
+                  int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_probe_fma(EbVariant variant, EbDtype dtype, const eb::FmaProbeShape* shape, const void* x, void* y,
                      int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_probe_stream(EbVariant variant, EbDtype dtype, const eb::StreamProbeShape* shape, const void* x, void* y,

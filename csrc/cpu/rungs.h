@@ -26,6 +26,17 @@ namespace eb {
                       OpCounts* counts, EbError* error);                                                             \
   int gru(EbDtype dtype, const GruShape& shape, const EbGruArrays& arrays, int threads, OpCounts* counts,            \
           EbError* error);                                                                                           \
+  int conv2d_nhwc(EbDtype dtype, const ConvShape& s, const EbConv2dArrays& arrays, int threads, OpCounts* counts,    \
+                  EbError* error);                                                                                   \
+  int pad2d(EbDtype dtype, const PadShape& s, const EbPadArrays& arrays, int threads, OpCounts* counts,              \
+            EbError* error);                                                                                         \
+  int pad2d_backward(EbDtype dtype, const PadShape& s, const EbPadArrays& arrays, int threads, OpCounts* counts,     \
+                     EbError* error);                                                                                \
+  int transpose(EbDtype dtype, const TransposeShape& s, const EbTransposeArrays& arrays, int threads,                \
+                OpCounts* counts, EbError* error);                                                                   \
+  int concat(EbDtype dtype, const EbConcatArrays& arrays, int threads, OpCounts* counts, EbError* error);            \
+  int gather(EbDtype dtype, const GatherShape& s, const EbGatherArrays& arrays, int threads, OpCounts* counts,       \
+             EbError* error);                                                                                        \
   int attention(EbDtype dtype, const AttentionShape& shape, const EbAttentionArrays& arrays, double scale,           \
                 int threads, OpCounts* counts, EbError* error);
 

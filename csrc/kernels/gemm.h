@@ -41,6 +41,30 @@ EB_HD EB_INLINE Index gemm_padding(const Matrix<P>&, Index, Index, Index) {
   return 0;
 }
 
+// Whether a row of C has a zero that stands for padding at k, in all its columns: of A's sources, patches of pixels in
+// rows have some (kernels/conv_nhwc.h). Asked by the counting kernel alone.
+template <class P>
+EB_HD EB_INLINE bool gemm_row_is_padding(const Matrix<P>&, Index, Index) {
+  return false;
+}
+
+// The padding of a tile of C at (row, column) of A and B, from k on.
+template <class A, class B>
+struct TilePadding {
+  const A& a;
+  const B& b;
+  Index row, column, k;
+
+  EB_HD EB_INLINE Index columns(Index d, Index at, Index lanes) const {
+    return gemm_padding(b, column + at, k + d, lanes);
+  }
+  EB_HD EB_INLINE bool whole_row(Index d, Index r) const { return gemm_row_is_padding(a, row + r, k + d); }
+};
+struct NoPadding {
+  EB_HD EB_INLINE Index columns(Index, Index, Index) const { return 0; }
+  EB_HD EB_INLINE bool whole_row(Index, Index) const { return false; }
+};
+
 // Copies rows [row, row + rows) of columns [k, k + depth) into a strip of kRows: panel[d · kRows + r] = source(row + r,
 // k + d). Rows beyond `rows` are stored as zeros.
 template <class T, int kRows, int kLanes, class Ops, class P, class PanelPtr>
@@ -131,7 +155,7 @@ struct Planes {
 };
 
 // One register tile, rows × columns of it inside C, at (row, column). `first` says that no partial sum waits in C yet.
-// panel_a[d · kRows + r], panel_b[d · kColumns + c]; `padding(d, c, lanes)` is gemm_padding of the tile's columns.
+// panel_a[d · kRows + r], panel_b[d · kColumns + c]; `padding` is TilePadding or NoPadding.
 template <class Shape, class Ops, class A, class B, class P, class Epilogue, class Padding>
 EB_HD EB_INLINE void gemm_tile(Ops& ops, A panel_a, B panel_b, Index depth, const Planes<P>& c, Index row, Index column,
                                Index rows, Index columns, bool first, const Epilogue& epilogue,
@@ -181,12 +205,14 @@ EB_HD EB_INLINE void gemm_tile(Ops& ops, A panel_a, B panel_b, Index depth, cons
     Index idle[kVectors] = {};
     unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
       b[v] = ops.load(lanes, panel_b, d * Shape::kColumns + v * kLanes);
-      if constexpr (Ops::kCounting) idle[v] = padding(d, v * kLanes, inside(v));
+      if constexpr (Ops::kCounting) idle[v] = padding.columns(d, v * kLanes, inside(v));
     });
     unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
       const auto a = ops.broadcast(lanes, ops.load(panel_a, d * kRows + r));
+      bool padded = false;
+      if constexpr (Ops::kCounting) padded = r < rows && padding.whole_row(d, r);
       unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
-        auto part = r < rows ? ops.first(inside(v), idle[v]) : ops.first(0);
+        auto part = r < rows ? ops.first(inside(v), padded ? inside(v) : idle[v]) : ops.first(0);
         sum[r][v] = part.mac(a, b[v], sum[r][v]);
       });
     });
@@ -219,7 +245,7 @@ template <class Shape, class Ops, class A, class B, class C, class Epilogue>
 EB_HD EB_INLINE void gemm_tile(Ops& ops, A panel_a, B panel_b, Index depth, C c, Index stride, Index rows,
                                Index columns, bool first, const Epilogue& epilogue) {
   gemm_tile<Shape>(ops, panel_a, panel_b, depth, Planes<C>{c, stride, stride, 0}, 0, 0, rows, columns, first, epilogue,
-                   [](Index, Index, Index) EB_ALWAYS_INLINE { return Index{0}; });
+                   NoPadding{});
 }
 
 // What becomes of a finished sum: nothing, a bias for each column, or one for each row.

@@ -223,14 +223,6 @@ EB_HD EB_INLINE void avg_pool2d_backward_naive(Ops& ops, const PoolBackwardOpera
   }
 }
 
-// Zeros in W lanes.
-template <int W, class T, class Ops, class P>
-EB_HD EB_INLINE void fill_zeros(Ops& ops, P p, Index n) {
-  each_vector<W>(ops, n, [&](auto& policy, auto lanes, Index i) EB_ALWAYS_INLINE {
-    policy.store(p, i, policy.broadcast(lanes, policy.constant(Constant<T, 0>{})));
-  });
-}
-
 // The winners lie where they lie: W lanes serve the zeros alone.
 template <int W, class Ops, class T>
 EB_HD EB_INLINE bool max_pool2d_backward_lanes(Ops& ops, const PoolBackwardOperands<Ops, T>& a, const PoolShape& s,

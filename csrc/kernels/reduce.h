@@ -21,6 +21,14 @@ EB_HD EB_INLINE void each_vector(Ops& ops, Index n, const F& f) {
   }
 }
 
+// Zeros in W lanes.
+template <int W, class T, class Ops, class P>
+EB_HD EB_INLINE void fill_zeros(Ops& ops, P p, Index n) {
+  each_vector<W>(ops, n, [&](auto& policy, auto lanes, Index i) EB_ALWAYS_INLINE {
+    policy.store(p, i, policy.broadcast(lanes, policy.constant(Constant<T, 0>{})));
+  });
+}
+
 struct Sum {
   template <class Ops, class V>
   EB_HD EB_INLINE static V join(Ops& ops, V a, V b) {

@@ -1,8 +1,29 @@
 """Instrumented kernels, written once in C++ and compiled twice: plain for measuring, counting for exact counts."""
 
+from energybench.kernels.compositions import (
+    causal_conv1d,
+    embed_positions,
+    feed_forward,
+    inception,
+    multi_head_attention,
+    padded_conv2d,
+    separable_conv2d,
+)
 from energybench.kernels.counted import CountedRun, count, counted_run
 from energybench.kernels.families.attention import attention
 from energybench.kernels.families.conv import conv2d
+from energybench.kernels.families.conv1d import conv1d
+from energybench.kernels.families.conv_nhwc import conv2d_nhwc
+from energybench.kernels.families.copies import (
+    concat_channels,
+    embedding,
+    merge_heads,
+    nchw_to_nhwc,
+    nhwc_to_nchw,
+    pad2d,
+    pad2d_backward,
+    split_heads,
+)
 from energybench.kernels.families.gru import gru
 from energybench.kernels.families.linear import linear
 from energybench.kernels.families.optimisers import adam_step, momentum_step, sgd_step
@@ -59,14 +80,22 @@ __all__ = [
     "attention",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "causal_conv1d",
+    "concat_channels",
+    "conv1d",
     "conv2d",
+    "conv2d_nhwc",
     "count",
     "counted_run",
     "default_threads",
     "describe_native",
+    "embed_positions",
+    "embedding",
+    "feed_forward",
     "gelu",
     "gelu_backward",
     "gru",
+    "inception",
     "instruction_sets",
     "layer_norm",
     "layer_norm_backward",
@@ -78,8 +107,15 @@ __all__ = [
     "log_softmax_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "merge_heads",
     "momentum_step",
+    "multi_head_attention",
+    "nchw_to_nhwc",
+    "nhwc_to_nchw",
     "openmp_runtimes",
+    "pad2d",
+    "pad2d_backward",
+    "padded_conv2d",
     "pointer_cycle",
     "positional_encoding",
     "probe_chase",
@@ -94,12 +130,14 @@ __all__ = [
     "release_workspace",
     "relu",
     "relu_backward",
+    "separable_conv2d",
     "sgd_step",
     "sigmoid",
     "sigmoid_backward",
     "sinusoids",
     "softmax",
     "softmax_backward",
+    "split_heads",
     "tanh",
     "tanh_backward",
 ]

@@ -48,6 +48,7 @@ class Call:
         arrays: Mapping[str, object],
     ) -> None:
         self.name, self.counting, self.dtype = operator.name, counting, dtype
+        self.function = operator.runs or operator.name
         self.workspace = Workspace(arrays)
         device = self.workspace.device
         self.variant = choose_rung(self.name, operator.ladders, variant, device)
@@ -65,15 +66,15 @@ class Call:
         return self.workspace.allocate(name, shape, dtype or self.dtype)
 
     def run_cpu(self, *arguments: Any, function: str | None = None) -> OpCounts | None:
-        """Run the native function, which is called as the operator unless `function` says otherwise."""
-        native_function: Callable[..., Any] = getattr(native.cpu(), function or self.name)
+        """Run the operator's native function, or another one of that name."""
+        native_function: Callable[..., Any] = getattr(native.cpu(), function or self.function)
         try:
             return _issued(native_function(*arguments, self.variant, self.threads, self.counting))
         except RuntimeError as error:
             raise NativeModuleError(f"{self.name} failed: {error}; give other arguments") from error
 
     def run_cuda(self, sizes: Sequence[int], arrays: Sequence[Any], *more: Any) -> OpCounts | None:
-        function: Callable[..., Any] = getattr(native.cuda(), self.name)
+        function: Callable[..., Any] = getattr(native.cuda(), self.function)
         addresses = [0 if array is None else int(array.data_ptr()) for array in arrays]
         stream = self.workspace.stream()
         try:

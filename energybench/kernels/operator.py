@@ -24,6 +24,7 @@ class Operator:
     `read_shape`    ``(*arrays, **options) -> (shape, dtype)``: checks the call, raises UsageError
     `closed_form`   ``(shape, CountRequest) -> OpCounts``
     `launch`        ``(begin, shape, *arrays, **options) -> Outcome``, called by `energybench.kernels.call`
+    `runs`          the compiled function, where it is another operator's (a temporal convolution's is ``conv2d``)
     """
 
     operator: str
@@ -33,6 +34,7 @@ class Operator:
     read_shape: Callable[..., tuple[Any, str]]
     closed_form: Callable[[Any, CountRequest], OpCounts]
     launch: Callable[..., Outcome]
+    runs: str | None = None
 
     @property
     def name(self) -> str:

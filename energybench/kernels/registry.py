@@ -7,14 +7,42 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from energybench.errors import UsageError
+from energybench.kernels import compositions
 from energybench.kernels.arrays import KERNEL_DTYPES
-from energybench.kernels.families import attention, conv, gru, linear, optimisers, pointwise, pool, probes, rows
+from energybench.kernels.families import (
+    attention,
+    conv,
+    conv1d,
+    conv_nhwc,
+    copies,
+    gru,
+    linear,
+    optimisers,
+    pointwise,
+    pool,
+    probes,
+    rows,
+)
 from energybench.kernels.ladder import choose_rung, refuse_what_cannot_run, runs_here
 from energybench.kernels.operator import Operator
 from energybench.records.op_counts import DTYPE_SHORT
 from energybench.records.vocabulary import Direction, KernelClass
 
-_FAMILIES: Final = (conv, gru, attention, linear, rows, pointwise, pool, optimisers, probes)
+_FAMILIES: Final = (
+    conv,
+    conv1d,
+    conv_nhwc,
+    gru,
+    attention,
+    linear,
+    rows,
+    pointwise,
+    pool,
+    copies,
+    optimisers,
+    probes,
+    compositions,
+)
 #: Name of the function → its operator.
 OPERATORS: Final[Mapping[str, Operator]] = {o.name: o for family in _FAMILIES for o in family.OPERATORS}
 

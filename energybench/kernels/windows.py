@@ -10,13 +10,13 @@ from energybench.errors import UsageError
 #: Height and width.
 Pair: TypeAlias = tuple[int, int]
 #: Strides and paddings are far below this; beyond it a window's position could overflow 64 bits.
-_LARGEST_STEP: Final = 2**31 - 1
+LARGEST_STEP: Final = 2**31 - 1
 
 
 def pair(name: str, value: object, least: int) -> Pair:
     """An integer or two of them, for height and width."""
     values = tuple(value) if isinstance(value, Sequence) else (value, value)
-    if len(values) != 2 or not all(type(v) is int and least <= v <= _LARGEST_STEP for v in values):
+    if len(values) != 2 or not all(type(v) is int and least <= v <= LARGEST_STEP for v in values):
         raise UsageError(f"{name}={value!r} is not valid; give one or two integers of at least {least}")
     return values[0], values[1]
 

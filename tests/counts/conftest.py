@@ -74,6 +74,24 @@ def conv2d(x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), g
     return (y,), m.tally
 
 
+def conv1d(x, w, bias=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm="auto"):
+    """Images of one row."""
+    del algorithm
+    pairs = {"stride": (1, stride), "padding": (0, padding), "dilation": (1, dilation), "groups": groups}
+    (y,), tally = conv2d(x[:, :, None], w[:, :, None], bias, **pairs)
+    return (y[:, :, 0],), tally
+
+
+def channels_first(array):
+    return array.transpose(0, 3, 1, 2)
+
+
+def conv2d_nhwc(x, w, bias=None, **options):
+    """The same sums and reads in another layout."""
+    (y,), tally = conv2d(channels_first(x), channels_first(w), bias, **options)
+    return (y.transpose(0, 2, 3, 1),), tally
+
+
 def gru(x, h0, w_ih, w_hh, b_ih=None, b_hh=None, *, output_gate=None):
     w_io, w_ho, b_io, b_ho = output_gate or (None,) * 4
     m = Machine((w_ih, w_hh, b_ih, b_hh, w_io, w_ho, b_io, b_ho))
@@ -235,6 +253,8 @@ def brute_force() -> dict[str, Callable[..., Any]]:
     """Kernel name → loops that return outputs and tallies."""
     return {
         "conv2d": conv2d,
+        "conv1d": conv1d,
+        "conv2d_nhwc": conv2d_nhwc,
         "gru": gru,
         "attention": attention,
         "linear": linear,
@@ -369,6 +389,58 @@ def tuned_conv2d(rung, x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilati
     return m.tally
 
 
+def tuned_conv1d(rung, x, w, bias=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm="auto"):
+    pairs = {"stride": (1, stride), "padding": (0, padding), "dilation": (1, dilation)}
+    return tuned_conv2d(rung, x[:, :, None], w[:, :, None], bias, groups=groups, algorithm=algorithm, **pairs)
+
+
+def tuned_conv2d_nhwc(rung, x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
+    """Patches of pixels packed row by row; depthwise, four pixels whose taps are all inside, or one."""
+    m, lanes = Machine(), tile_of(rung, x.dtype)[2]
+    (N, H, W, C), (C_out, KH, KW, channels) = x.shape, w.shape
+    rows = range(-padding[0], H + padding[0] - dilation[0] * (KH - 1), stride[0])
+    columns = range(-padding[1], W + padding[1] - dilation[1] * (KW - 1), stride[1])
+    size = x.itemsize
+
+    def reads(elements, weight=False):
+        m.tally.update(loads=elements, load_bytes=elements * size, weight_load_bytes=elements * size * weight)
+
+    def writes(elements):
+        m.tally.update(stores=elements, store_bytes=elements * size)
+
+    def taps_inside(start, size, taps, spread):
+        return [k for k in range(taps) if 0 <= start + k * spread < size]
+
+    if not groups == C == C_out:
+        of_group, pixels = C_out // groups, N * len(rows) * len(columns)
+        width = tile_of(rung, x.dtype)[1]
+        for _ in range(groups):
+            panel_product(
+                m, pixels, of_group, w[0].size, rung, x.dtype, read_a=lambda n: None, read_b=lambda n: reads(n, True)
+            )
+            for _, row, column in ((n, r, c) for n in range(N) for r in rows for c in columns):
+                inside = len(taps_inside(row, H, KH, dilation[0])) * len(taps_inside(column, W, KW, dilation[1]))
+                reads(inside * channels * len(range(0, of_group, 1024 // width * width)))
+            reads(pixels * of_group * (bias is not None), True)
+        return m.tally
+    reads(w.size, True)
+    writes(w.size)
+    for _, row in ((n, r) for n in range(N) for r in rows):
+        left = list(columns)
+        while left:
+            block = left[:4]
+            if len(block) < 4 or any(len(taps_inside(c, W, KW, dilation[1])) < KW for c in block):
+                block = left[:1]
+            left = left[len(block) :]
+            for _ in taps_inside(row, H, KH, dilation[0]):
+                for _ in taps_inside(block[0], W, KW, dilation[1]):
+                    reads(C * (1 + len(block)))
+                    m.tally["tile_macs"] += len(block) * len(range(0, C, lanes)) * lanes
+            reads(C * (bias is not None), True)
+            writes(C * len(block))
+    return m.tally
+
+
 #: Sequences that share a load of the recurrent weights, with three gates and with four: csrc/cpu/tuned/gru.cpp.
 SEQUENCES = {"blocked": (2, 1), "avx2": (2, 1), "avx512": (4, 2), "avx512_emulated": (1, 1)}
 
@@ -473,6 +545,8 @@ def tuned_attention(rung, q, k, v, *, causal=False):
 #: that is not here moves what its naive rung moves.
 TUNED: dict[str, Callable[..., Any]] = {
     "conv2d": tuned_conv2d,
+    "conv1d": tuned_conv1d,
+    "conv2d_nhwc": tuned_conv2d_nhwc,
     "linear": tuned_linear,
     "gru": tuned_gru,
     "attention": tuned_attention,

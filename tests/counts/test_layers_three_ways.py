@@ -1,5 +1,5 @@
-"""Closed form == CountingOps == independent loops for rows, pointwise functions, pooling and optimiser steps, backward
-and forward, on every rung; and equal to the model counter's rows of the torch twin in the same direction.
+"""Closed form == CountingOps == independent loops for rows, pointwise functions, pooling, copies and optimiser steps,
+backward and forward, on every rung; and equal to the model counter's rows of the torch twin in the same direction.
 """
 
 import math
@@ -294,6 +294,83 @@ def avg_pool2d_backward(m, grad, *, input_size, kernel_size, stride, padding=(0,
     return dx
 
 
+NUMPY_MODES: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+def places(H, W, padding, mode):
+    """For each output of a padded H × W image the pixel that it stands for, by numpy; −1: none."""
+    left, right, top, bottom = padding
+    pixels, sides = np.arange(H * W).reshape(H, W), ((top, bottom), (left, right))
+    if mode == "zeros":
+        return np.pad(pixels, sides, constant_values=-1)
+    return np.pad(pixels, sides, NUMPY_MODES[mode])
+
+
+def pad2d(m, x, *, padding, mode):
+    W = x.shape[3]
+    of = places(x.shape[2], x.shape[3], padding, mode)
+    y = np.zeros((*x.shape[:2], *of.shape), x.dtype)
+    for n, c, oh, ow in np.ndindex(*y.shape):
+        pixel = of[oh, ow]
+        m.write(y, (n, c, oh, ow), 0.0 if pixel < 0 else m.read(x, (n, c, pixel // W, pixel % W)))
+    return y
+
+
+def pad2d_backward(m, grad, *, padding, mode):
+    left, right, top, bottom = padding
+    H, W = grad.shape[2] - top - bottom, grad.shape[3] - left - right
+    of, dx = places(H, W, padding, mode), np.zeros((*grad.shape[:2], H, W), grad.dtype)
+    if mode == "zeros":
+        for n, c, h, w in np.ndindex(*dx.shape):
+            m.write(dx, (n, c, h, w), m.read(grad, (n, c, h + top, w + left)))
+        return dx
+    for i in np.ndindex(*dx.shape):
+        m.write(dx, i, 0.0)
+    for n, c, oh, ow in np.ndindex(*grad.shape):
+        target = (n, c, of[oh, ow] // W, of[oh, ow] % W)
+        m.write(dx, target, m.do("adds", m.read(dx, target) + m.read(grad, (n, c, oh, ow))))
+    return dx
+
+
+def moved(order):
+    """Loops of a change of layout: y's axis i is x's axis order[i]."""
+
+    def loops(m, x, **_options):
+        y = np.zeros([x.shape[axis] for axis in order], x.dtype)
+        for i in np.ndindex(*y.shape):
+            m.write(y, i, m.read(x, tuple(i[order.index(axis)] for axis in range(len(order)))))
+        return y
+
+    return loops
+
+
+def split_heads(m, x, *, heads):
+    return moved((0, 2, 1, 3))(m, x.reshape(*x.shape[:2], heads, -1))
+
+
+def merge_heads(m, x):
+    return moved((0, 2, 1, 3))(m, x).reshape(len(x), x.shape[2], -1)
+
+
+def concat_channels(m, *parts):
+    y = np.zeros((len(parts[0]), sum(p.shape[1] for p in parts), *parts[0].shape[2:]), parts[0].dtype)
+    channel = 0
+    for part in parts:
+        for n, c, *rest in np.ndindex(*part.shape):
+            m.write(y, (n, channel + c, *rest), m.read(part, (n, c, *rest)))
+        channel += part.shape[1]
+    return y
+
+
+def embedding(m, indices, table):
+    y = np.zeros((*indices.shape, table.shape[1]), table.dtype)
+    for i in np.ndindex(*indices.shape):
+        row = int(m.read(indices, i))
+        for d in range(table.shape[1]):
+            m.write(y, (*i, d), m.read(table, (row, d)))
+    return y
+
+
 #: Kernel → loops; and what a tuned rung's loops do otherwise.
 LOOPS = {
     f.__name__: f
@@ -307,8 +384,16 @@ LOOPS = {
         max_pool2d,
         max_pool2d_backward,
         avg_pool2d_backward,
+        pad2d,
+        pad2d_backward,
+        split_heads,
+        merge_heads,
+        concat_channels,
+        embedding,
     )
 } | {
+    "nchw_to_nhwc": moved((0, 2, 3, 1)),
+    "nhwc_to_nchw": moved((0, 3, 1, 2)),
     "leaky_relu": leaky_relu,
     "add": add,
     "relu_backward": relu_backward,
@@ -327,6 +412,7 @@ TUNED: dict[str, dict[str, Any]] = {
 WEIGHTS = {
     "layer_norm": (1, 2),
     "layer_norm_backward": (4,),
+    "embedding": (1,),
     "sgd_step": (0,),
     "momentum_step": (0,),
     "adam_step": (0,),
@@ -375,7 +461,7 @@ def as_tuple(result):
 
 def agree(kernel, *arrays, **options):
     """Assert that a call counts the same three ways on every rung, and that counting changes no bit of its results."""
-    dtype = str(arrays[0].dtype)
+    dtype = next(str(a.dtype) for a in arrays if a.dtype.kind == "f")
     rungs = [s.variant for s in kernels.list_kernels() if s.name == kernel and s.dtype == dtype and s.runnable]
     assert rungs[0] == "naive"
     for rung in rungs:
@@ -479,6 +565,42 @@ def test_pools(shape, options, dtype):
     agree("avg_pool2d_backward", grad, input_size=shape[2:], **options)
 
 
+#: left, right, top, bottom; rows shorter than a vector, and longer.
+PADS: list[tuple[tuple[int, ...], tuple[int, int, int, int]]] = [
+    ((1, 1, 1, 1), (0, 0, 0, 0)),
+    ((2, 3, 4, 5), (2, 1, 0, 3)),
+    ((1, 2, 3, 39), (1, 2, 2, 1)),
+]
+
+
+@DTYPES
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize(("shape", "padding"), PADS)
+def test_padding(shape, padding, mode, dtype):
+    x = normal(1, *shape, dtype=dtype)
+    agree("pad2d", x, padding=padding, mode=mode)
+    left, right, top, bottom = padding
+    grad = normal(2, *shape[:2], shape[2] + top + bottom, shape[3] + left + right, dtype=dtype)
+    agree("pad2d_backward", grad, padding=padding, mode=mode)
+
+
+@DTYPES
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 4, 5), (1, 19, 2, 17), (2, 35, 3, 11)])
+def test_layouts(shape, dtype):
+    x = normal(1, *shape, dtype=dtype)
+    for kernel in ("nchw_to_nhwc", "nhwc_to_nchw", "merge_heads"):
+        agree(kernel, x)
+    agree("split_heads", x.reshape(shape[0], shape[2], -1), heads=shape[1])
+
+
+@DTYPES
+def test_joins_and_rows_of_a_table(dtype):
+    parts = [normal(c, 2, c, 3, 5, dtype=dtype) for c in (1, 4, 2)]
+    agree("concat_channels", *parts)
+    agree("concat_channels", parts[0])
+    agree("embedding", np.array([[0, 2, 1], [2, 2, 0]]), normal(1, 3, 19, dtype=dtype))
+
+
 def test_counts_do_not_depend_on_threads():
     x, grad = normal(1, 70, 33), normal(2, 70, 33)
     mean, rstd = x.mean(-1), x.std(-1)
@@ -527,6 +649,35 @@ BACKWARD_TWINS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
 }
 
 
+SIDES: Any = {"padding": (2, 1, 0, 3)}
+
+
+@pytest.mark.parametrize(
+    ("mode", "torchs"), [("zeros", "constant"), ("reflect", "reflect"), ("replicate", "replicate")]
+)
+def test_padding_counts_as_its_torch_twin_in_both_directions(mode, torchs):
+    def twin(x):
+        return F.pad(x, SIDES["padding"], mode=torchs)
+
+    x = IMAGE.clone().requires_grad_()
+    assert of_native("pad2d", IMAGE, mode=mode, **SIDES) == of_direction("forward", twin, x)
+    assert of_native("pad2d_backward", twin(IMAGE), mode=mode, **SIDES) == of_direction("backward", twin, x)
+
+
+def test_circular_padding_counts_less_than_torch_by_what_torch_copies_twice():
+    # torch copies the image and then, side by side, whole borders from the result; its backward pass undoes each copy
+    def twin(x):
+        return F.pad(x, SIDES["padding"], mode="circular")
+
+    (N, C, _, _), (_, _, H_out, W_out) = IMAGE.shape, twin(IMAGE).shape
+    left, right, top, bottom = SIDES["padding"]
+    borders = N * C * ((left + right) * H_out + (top + bottom) * W_out)
+    native, model = kernels.count("pad2d", IMAGE, mode="circular", **SIDES), count_model(twin, IMAGE, strict=True).total
+    assert (model.loads, model.stores) == (IMAGE.numel() + borders, IMAGE.numel() + borders)
+    assert (native.loads, native.stores) == (IMAGE.numel(), N * C * H_out * W_out)
+    assert (native.launches, model.launches) == (1, 1 + 3)
+
+
 @pytest.mark.parametrize("kernel", BACKWARD_TWINS)
 def test_gradients_count_as_the_backward_pass_of_the_torch_twin(kernel):
     arrays, options, twin = BACKWARD_TWINS[kernel]
@@ -555,6 +706,12 @@ def test_max_pool_with_indices_counts_as_its_torch_twin():
         ("log_softmax", (X,), lambda x: F.log_softmax(x, -1)),
         ("add", (X, X + 1), lambda x, y: x + y),
         ("positional_encoding", (X, X[0] + 1), lambda x, table: x + table),
+        ("nchw_to_nhwc", (IMAGE,), lambda x: x.permute(0, 2, 3, 1).contiguous()),
+        ("nhwc_to_nchw", (IMAGE,), lambda x: x.permute(0, 3, 1, 2).contiguous()),
+        ("merge_heads", (IMAGE,), lambda x: x.transpose(1, 2).contiguous()),
+        ("concat_channels", (IMAGE, IMAGE + 1), lambda x, y: torch.cat([x, y], 1)),
+        ("embedding", (torch.tensor([[1, 2], [0, 0]]), X[0] + 0), F.embedding),
+        ("embedding", (torch.zeros(70, dtype=torch.int64), X[0] + 0), F.embedding),
     ],
 )
 def test_forward_counts_as_the_torch_twin(kernel, arrays, twin):

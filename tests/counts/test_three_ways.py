@@ -49,6 +49,40 @@ def test_any_conv2d(agree, data):
     agree("conv2d", [x], [w, bias], **options)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("x", "w", "with_bias", "options"),
+    [
+        ((1, 1, 1), (1, 1, 1), False, {}),
+        ((2, 3, 19), (7, 3, 4), True, {"stride": 2, "padding": 3, "dilation": 2}),
+        ((1, 4, 40), (6, 2, 3), True, {"groups": 2, "padding": 1}),
+    ],
+)
+def test_conv1d(agree, x, w, with_bias, options, dtype):
+    bias = normal(3, w[0], dtype=dtype) if with_bias else None
+    agree("conv1d", [normal(1, *x, dtype=dtype)], [normal(2, *w, dtype=dtype), bias], **options)
+
+
+def nhwc(array):
+    return np.ascontiguousarray(array.transpose(0, 2, 3, 1))
+
+
+#: Depthwise: whole blocks of four pixels, channels beyond two vectors, no pixel whose taps are all inside.
+OF_CHANNELS = [
+    ((1, 37, 5, 13), (37, 1, 3, 3), True, {"padding": (1, 1), "groups": 37}),
+    ((2, 5, 6, 11), (5, 1, 3, 2), False, {"padding": (2, 1), "stride": (2, 2), "dilation": (1, 3), "groups": 5}),
+    ((1, 3, 2, 3), (3, 1, 5, 5), True, {"padding": (2, 2), "groups": 3}),
+    ((1, 19, 5, 4), (35, 19, 3, 3), True, {"padding": (1, 1)}),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("x", "w", "with_bias", "options"), [*CONVOLUTIONS, *OF_CHANNELS])
+def test_conv2d_nhwc(agree, x, w, with_bias, options, dtype):
+    bias = normal(3, w[0], dtype=dtype) if with_bias else None
+    agree("conv2d_nhwc", [nhwc(normal(1, *x, dtype=dtype))], [nhwc(normal(2, *w, dtype=dtype)), bias], **options)
+
+
 def gru_arrays(T, B, I, H, bias, gate, dtype="float32"):  # noqa: E741
     def make(*shape):
         return normal(sum(shape), *shape, dtype=dtype)

@@ -12,6 +12,13 @@ from energybench.counting import count_model
 SHARED = ("macs", "nominal_macs", "other_flops", "load_bytes", "store_bytes")
 CASES: dict[str, tuple[str, tuple[tuple[int, ...], ...], dict[str, Any], Any]] = {
     "conv2d": ("conv2d", ((2, 4, 9, 7), (6, 2, 3, 2), (6,)), {"padding": 1, "stride": 2, "groups": 2}, F.conv2d),
+    "conv1d": ("conv1d", ((2, 4, 19), (6, 2, 3), (6,)), {"padding": 2, "stride": 3, "groups": 2}, F.conv1d),
+    "conv2d_nhwc": (
+        "conv2d_nhwc",
+        ((2, 9, 7, 4), (6, 3, 2, 2), (6,)),
+        {"padding": 1, "stride": 2, "groups": 2},
+        lambda x, w, b, **o: F.conv2d(x.permute(0, 3, 1, 2), w.permute(0, 3, 1, 2), b, **o),
+    ),
     "linear": ("linear", ((5, 7), (9, 7), (9,)), {}, F.linear),
     "linear without bias": ("linear", ((5, 7), (9, 7)), {}, F.linear),
     "softmax": ("softmax", ((3, 4, 5),), {}, lambda x: F.softmax(x, -1)),

@@ -4,6 +4,8 @@
 
 #include "bindings/cpu/attention.h"
 #include "bindings/cpu/conv.h"
+#include "bindings/cpu/conv_nhwc.h"
+#include "bindings/cpu/copies.h"
 #include "bindings/cpu/elementwise.h"
 #include "bindings/cpu/gru.h"
 #include "bindings/cpu/linear.h"
@@ -51,5 +53,7 @@ PYBIND11_MODULE(_cpu, module) {
   eb::bindings::define_rows(module);
   eb::bindings::define_elementwise(module);
   eb::bindings::define_pool(module);
+  eb::bindings::define_copies(module);
+  eb::bindings::define_conv_nhwc(module);
   eb::bindings::define_probes(module);
 }

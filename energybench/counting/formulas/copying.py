@@ -61,5 +61,5 @@ def place_in_zeros(call: OpCall) -> Cost:
     "aten::col2im", *(f"aten::{k}_pad{d}d_backward" for k in ("reflection", "replication") for d in (1, 2, 3))
 )
 def overlap_add(call: OpCall) -> Cost:
-    """Overlapping pieces summed: an add per input element."""
-    return Cost("copy", ops=Ops(adds=call.tensor(0).numel))
+    """Overlapping pieces summed: an add per input element. Of the padded image's source the sizes alone are used."""
+    return Cost("copy", ops=Ops(adds=call.tensor(0).numel)).with_traffic(reads=(call.tensor(0),))

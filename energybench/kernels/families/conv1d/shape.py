@@ -1,0 +1,56 @@
+"""Sizes of a temporal convolution, as those of a two-dimensional one with one row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from energybench.errors import UsageError
+from energybench.kernels.arrays import describe
+from energybench.kernels.families.conv.shape import Algorithm, ConvShape, conv_shape
+from energybench.kernels.windows import pair, window_positions
+
+if TYPE_CHECKING:
+    from energybench.kernels.arrays import Array
+
+
+def as_rows(array: Any) -> Any:
+    """A view of ``[N, C, L]`` as images of one row, ``[N, C, 1, L]``."""
+    return None if array is None else array[:, :, None]
+
+
+def one(name: str, value: object, least: int) -> int:
+    """A checked integer. Raises UsageError."""
+    if type(value) is not int:
+        raise UsageError(f"{name}={value!r} is not valid; give one integer of at least {least}")
+    return pair(name, value, least)[0]
+
+
+def conv1d_shape(
+    x: Array,
+    w: Array,
+    bias: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
+    algorithm: Algorithm = "auto",
+) -> tuple[ConvShape, str]:
+    """Sizes and element type of a call of `conv1d`. Raises UsageError."""
+    operands = describe("x", x, "N C_in L"), describe("w", w, "C_out C_in/groups K")
+    L, K = operands[0].shape[2], operands[1].shape[2]
+    step, pad, spread = one("stride", stride, 1), one("padding", padding, 0), one("dilation", dilation, 1)
+    if window_positions(L, K, step, pad, spread) < 1:
+        raise UsageError(
+            f"{K} taps with dilation {spread} do not fit in {L} steps with padding {pad}; pad more or use fewer taps"
+        )
+    return conv_shape(
+        as_rows(x),
+        as_rows(w),
+        bias,
+        stride=(1, step),
+        padding=(0, pad),
+        dilation=(1, spread),
+        groups=groups,
+        algorithm=algorithm,
+    )

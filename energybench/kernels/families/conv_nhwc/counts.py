@@ -1,0 +1,65 @@
+"""Closed-form counts of convolution with channels innermost (derivations: docs/kernels/layouts.md)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from energybench.kernels.closed_form import CountRequest
+from energybench.kernels.families.conv.counts import Issued, convolution, naive_issued, taps
+from energybench.kernels.families.conv.shape import ConvShape
+from energybench.kernels.tiles import gemm_traffic, lanes
+from energybench.records.op_counts import OpCounts
+
+#: Neighbours in a row that share a load of depthwise weights (csrc/cpu/tuned/conv_nhwc.cpp).
+_PIXELS: Final = 4
+
+
+def _patches(shape: ConvShape, rung: str, dtype: str) -> Issued:
+    """A matrix product for each group, pixels in rows: each tap inside the image is packed once a block of columns."""
+    M, N = shape.N * shape.H_out * shape.W_out, shape.C_out // shape.groups
+    channels = shape.C_in // shape.groups
+    K = channels * shape.KH * shape.KW
+    t = gemm_traffic(M, N, K, rung, dtype)
+    rows, columns = taps(shape)
+    packed = shape.N * channels * rows * columns * (t.loads_a // (M * K))
+    biases = M * N if shape.has_bias else 0
+    loads = packed + t.loads_b + t.panel_loads + t.loads_c + biases
+    return Issued(
+        loads=shape.groups * loads,
+        stores=shape.groups * (t.panel_stores + t.stores_c),
+        weight_loads=shape.groups * (t.loads_b + biases),
+        tile_macs=shape.groups * t.tile_macs,
+    )
+
+
+def _whole_windows(shape: ConvShape) -> int:
+    """Output columns whose taps are all inside the image."""
+    stride, padding = shape.stride[1], shape.padding[1]
+    first = -(-padding // stride)
+    last = (shape.W - 1 + padding - (shape.KW - 1) * shape.dilation[1]) // stride
+    return max(0, min(shape.W_out, last + 1) - first)
+
+
+def _depthwise(shape: ConvShape, rung: str, dtype: str) -> Issued:
+    """Weights packed once; blocks of pixels that share a load of them, and single ones at the edges."""
+    width, C = lanes(rung, dtype), shape.C_in
+    rows, columns = taps(shape)
+    weights = C * shape.KH * shape.KW
+    blocks = _whole_windows(shape) // _PIXELS
+    singles = shape.W_out - _PIXELS * blocks
+    in_panels = shape.N * C * rows * (blocks * shape.KW + columns - blocks * _PIXELS * shape.KW)
+    biases = shape.N * C * shape.H_out * (blocks + singles) if shape.has_bias else 0
+    return Issued(
+        loads=shape.N * C * rows * columns + weights + in_panels + biases,
+        stores=shape.N * C * shape.H_out * shape.W_out + weights,
+        weight_loads=weights + biases,
+        tile_macs=shape.N * rows * columns * -(-C // width) * width,
+    )
+
+
+def conv2d_nhwc(shape: ConvShape, request: CountRequest) -> OpCounts:
+    """Counts of one convolution; the work is that of `conv2d`."""
+    if request.variant == "naive":
+        return convolution(shape, request, naive_issued(shape))
+    rung = _depthwise if shape.direct else _patches
+    return convolution(shape, request, rung(shape, request.variant, request.dtype))
