@@ -1,24 +1,34 @@
-"""How many virtual minutes choosing the windows saves against the full grid, at equal width of the intervals.
+"""How many virtual minutes choosing the windows saves against the full grid, at equal width (``make study-design``).
 
-All calibrate the same virtual device with the candidates of the `standard` design and windows of one length: the grid
-in rounds of random order, the choosers of ``calibrate --design optimal`` for the coefficients and for one target
-model. What is compared is the width that a fit of the records so far states: of the widest coefficient, and of the
-target's estimate.
+Every strategy calibrates the same virtual devices with windows of one length: two grids in rounds of random order, that
+of the `standard` design and that of all candidates, and the choosers of ``calibrate --design optimal``, for the
+coefficients and for one target model. What is compared is the width that a fit of the records so far states: of the
+widest coefficient, and of the target's estimate. Stated widths mean something only where the intervals hold, so that is
+counted too.
 
-Usage: python benchmarks/design_study.py SCENARIO.toml FOLDER [PICTURE.svg [SEEDS]]
+The devices are that of the README, on which the chooser was tuned, and random ones of `study_coverage`, which nothing
+was tuned on; every second of these has kernels that differ by 3 % for no reason that a term explains.
+
+Usage: python -m benchmarks.design_study [--devices 12] [--seeds 3] [--table FILE.md] [--picture FILE.svg]
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+import argparse
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.study_coverage import random_scenario
 from energybench.app.choose_runs import RunChooser
 from energybench.fitting import FitResult, fit_records
+from energybench.meters.scenario import Scenario
 from energybench.meters.simulated import SimulatedMeter
 from energybench.meters.virtual_device import VirtualDevice
 from energybench.model.features import FeatureTable, feature_row
@@ -29,54 +39,99 @@ from energybench.records.run_record import RunRecord
 from energybench.workloads import Design, named_design
 from energybench.workloads.designs import candidate_workloads
 from energybench.workloads.network_rows import transformer_encoder
-from energybench.workloads.workload import Workload
 
-WINDOWS = 300
-STEP = 12
-TARGET = transformer_encoder(8, 128)
-Curve = list[tuple[float, float | None, float | None]]
+WINDOWS: Final = 300
+STEP: Final = 12
+#: The grid's widths that the others are to reach: after so many of its windows.
+MARKS: Final = (96, 192, 288)
+TARGET: Final = transformer_encoder(8, 128)
+GRID, ALL, CHOSEN, FOR_TARGET = "standard grid", "grid of all candidates", "chosen", "chosen for the target"
+STRATEGIES: Final = (GRID, ALL, CHOSEN, FOR_TARGET)
+README_DEVICE: Final = {
+    "planted": {
+        "mac_fp32_j": 1.1e-11, "other_flop_j": 6.0e-12, "byte_j": 9.0e-11, "launch_j": 2.0e-6, "static_power_w": 41.0,
+    },
+    "time": {"mac_rate": 2.0e12, "byte_rate": 1.0e11, "launch_s": 5.0e-6},
+    "sensor": {
+        "update_period_s": 0.1, "averaging_window_s": 0.1, "resolution_j": 0.001, "gain": 1.0, "noise_rel": 0.01,
+        "drift_rel_per_min": 0.0, "seed": 7,
+    },
+}  # fmt: skip
 
 
-def records_of(scenario: Path, folder: Path, name: str, workloads: Sequence[Workload], seed: int) -> list[RunRecord]:
+@dataclass(frozen=True)
+class Point:
+    """After some windows: virtual minutes, relative half-widths of the widest coefficient and of the target."""
+
+    minutes: float
+    coefficient: float | None
+    target: float | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run of one strategy; `held` of `stated` coefficient intervals at its end hold the planted value."""
+
+    points: tuple[Point, ...]
+    held: int
+    stated: int
+
+
+def device_sections(number: int) -> dict[str, Any]:
+    """Device 0 is the README's; the others are random."""
+    if number == 0:
+        return dict(README_DEVICE)
+    sections: dict[str, Any] = random_scenario(number)
+    return sections if number % 2 else {**sections, "hidden": {"variant_sigma_energy": 0.03, "variant_sigma_time": 0.0}}
+
+
+def records_of(scenario: Scenario, strategy: str, seed: int) -> list[RunRecord]:
     """The records of one strategy, with the virtual time at which each was there."""
-    device = VirtualDevice.load(scenario)
-    run = RunDirectory(folder / f"{name}-{seed}")
-    candidates = candidate_workloads("cpu")
+    device = VirtualDevice(scenario)
+    candidates = [w for w in candidate_workloads("cpu") if w.split != "heldout"]
+    grid = [w for w in named_design("standard", "cpu").workloads if w.split != "heldout"]
+    workloads = grid if strategy == GRID else candidates
     repeats = -(-WINDOWS // len(workloads))
-    design = Design("study", tuple(workloads) if name == "grid" else candidates, repeats, repeats, 0.02, 1.0)
-    counts = TARGET.counts()
+    design = Design("study", tuple(workloads), repeats, repeats, 0.02, 1.0)
     choosers = {
-        "grid": None,
-        "coefficients": RunChooser(candidates, windows=WINDOWS),
-        "target model": RunChooser(candidates, windows=WINDOWS, targets=[counts]),
-        "coefficients, grid's rows": RunChooser(workloads, windows=WINDOWS, most_each=WINDOWS),
+        CHOSEN: RunChooser(candidates, windows=WINDOWS),
+        FOR_TARGET: RunChooser(candidates, windows=WINDOWS, targets=[TARGET.counts()]),
     }
-    run_design(design, VirtualExecutor(device), SimulatedMeter(device), run, seed=seed, choose=choosers[name])
-    return run.read_records()[:WINDOWS]
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDirectory(folder)
+        run_design(
+            design, VirtualExecutor(device), SimulatedMeter(device), run, seed=seed, choose=choosers.get(strategy)
+        )
+        return run.read_records()[:WINDOWS]
 
 
-def widths(records: Sequence[RunRecord]) -> tuple[float | None, float | None]:
-    """Relative 95 % half-widths: of the widest coefficient, and of the target's energy; None where there is none."""
+def fit_of(records: Sequence[RunRecord]) -> FitResult | None:
+    """A fit of the records so far; None while there are too few."""
     try:
-        fit = fit_records(
+        return fit_records(
             pd.DataFrame([record_row(r) for r in records]), by_kernel_class=False, validation=False, time_law=False
         )
     except Exception:  # too few rows for a fit
-        return None, None
+        return None
+
+
+def widest(fit: FitResult) -> float | None:
+    """Relative 95 % half-width of the widest coefficient; None where one has no interval."""
     each = []
     for name, (low, high) in fit.conf_int(0.95).items():
         value = fit.params[name]
-        each.append((high - low) / 2 / value if low is not None and high is not None and value > 0 else np.inf)
-    widest = float(max(each))
-    return (widest if np.isfinite(widest) else None), target_width(fit)
+        if low is None or high is None or value <= 0:
+            return None
+        each.append((high - low) / 2 / value)
+    return float(max(each))
 
 
-def target_width(fit: FitResult) -> float | None:
+def target_width(fit: FitResult, scenario: Scenario) -> float | None:
     """Student's t with the fewest degrees of freedom among the terms that make a twentieth of the estimate."""
     from scipy.stats import t
 
-    counts = TARGET.counts()
-    time_s = max(counts.macs / 2.0e12, counts.bytes / 1.0e11) + counts.launches * 5.0e-6
+    counts, time = TARGET.counts(), scenario.time
+    time_s = max(counts.macs / time.mac_rate, counts.bytes / time.byte_rate) + counts.launches * time.launch_s
     row = fit.equation.features(FeatureTable.from_rows([feature_row(counts, time_s=time_s)])).X[0]
     energy_j = float(row @ np.array([fit.params[n] for n in fit.equation.names]))
     parts = {n: row[i] * fit.params[n] / energy_j for i, n in enumerate(fit.equation.names)}
@@ -87,33 +142,102 @@ def target_width(fit: FitResult) -> float | None:
     return float(t.ppf(0.975, min(known)) * np.sqrt(row @ fit.covariance @ row) / energy_j)
 
 
-def curve(records: Sequence[RunRecord]) -> Curve:
-    """Minutes, and the two widths, after every few windows."""
-    found: Curve = []
+def curve_of(records: Sequence[RunRecord], scenario: Scenario) -> Curve:
+    """Minutes and widths after every few windows, and how many intervals hold at the end."""
+    points, fit = [], None
     for n in range(STEP, len(records) + 1, STEP):
-        coefficient, target = widths(records[:n])
-        found.append((records[n - 1].end_ns / 60e9, coefficient, target))
-    return found
+        fit = fit_of(records[:n])
+        both = (None, None) if fit is None else (widest(fit), target_width(fit, scenario))
+        points.append(Point(records[n - 1].end_ns / 60e9, *both))
+    held = stated = 0
+    if fit is not None:
+        middle_min = statistics.fmean((r.begin_ns + r.end_ns) / 2 for r in records) / 60e9
+        gain = scenario.sensor.gain * (1 + scenario.sensor.drift_rel_per_min * middle_min)
+        planted = scenario.planted
+        truth = {
+            "mac_fp32_j": planted.mac_j["float32"], "other_flop_j": planted.other_flop_j, "byte_j": planted.byte_j,
+            "launch_j": planted.launch_j, "static_power_w": planted.static_power_w,
+        }  # fmt: skip
+        for name, (low, high) in fit.conf_int(0.95).items():
+            if low is None or high is None or name not in truth:
+                continue
+            stated += 1
+            held += low <= truth[name] * gain <= high
+    return Curve(tuple(points), held, stated)
 
 
-def reached(found: Curve, column: int, width: float) -> float | None:
-    """Minutes from which on the width stays below `width`."""
+def reached(curve: Curve, what: str, width: float) -> float | None:
+    """Minutes from which on the width stays at `width` or below."""
     minutes = None
-    for row in reversed(found):
-        value = row[column]
+    for point in reversed(curve.points):
+        value = getattr(point, what)
         if value is None or value > width:
             break
-        minutes = row[0]
+        minutes = point.minutes
     return minutes
 
 
-def picture(curves: dict[str, Curve], path: Path) -> None:
-    """Both widths over virtual minutes, as plain SVG."""
-    colours = dict(zip(curves, ("#888888", "#1f6fb4", "#c0504d", "#6a9a3c"), strict=False))
-    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 350" font-family="sans-serif" font-size="12">']
-    parts.append('<rect width="900" height="350" fill="white"/>')
-    for panel, (column, title) in enumerate(((1, "widest coefficient"), (2, "estimate of the target model"))):
-        points = [(row[0], w) for c in curves.values() for row in c if (w := row[column]) is not None and w < 1.0]
+def savings(curves: Mapping[str, Curve], strategy: str, what: str) -> list[float | None]:
+    """The grid's minutes over the strategy's at equal width, at each mark; None where it never gets there."""
+    found: list[float | None] = []
+    for windows in MARKS:
+        point = curves[GRID].points[windows // STEP - 1]
+        width = getattr(point, what)
+        if width is None:
+            continue
+        minutes = reached(curves[strategy], what, width)
+        found.append(None if minutes is None else point.minutes / minutes)
+    return found
+
+
+def summary(values: Sequence[float | None]) -> str:
+    """Median and range of the savings; one that is never reached counts as the worst."""
+    if not values:
+        return "–"
+    known = sorted(0.0 if v is None else v for v in values)
+    missed = sum(v is None for v in values)
+    text = f"{statistics.median(known):.2f} ({known[0]:.2f}–{known[-1]:.2f})" if not missed else (
+        f"{statistics.median(known):.2f} (–{known[-1]:.2f})"
+    )  # fmt: skip
+    return text + (f", {missed} of {len(values)} not reached" if missed else "")
+
+
+def table(results: Mapping[tuple[int, int], Mapping[str, Curve]]) -> str:
+    """A line a device and one over all random devices."""
+    lines = [
+        "| device | coefficients: all candidates | chosen | target: all candidates | chosen for it |",
+        "|---|---|---|---|---|",
+    ]  # fmt: skip
+    columns = (("coefficient", ALL), ("coefficient", CHOSEN), ("target", ALL), ("target", FOR_TARGET))
+    numbers = sorted({device for device, _ in results})
+    for title, chosen in [
+        *((f"{n}, README's" if n == 0 else f"{n}, hidden spread" if n % 2 == 0 else f"{n}", [n]) for n in numbers),
+        ("**all but 0**", [n for n in numbers if n]),
+    ]:
+        cells = [
+            summary([v for (d, _), c in results.items() if d in chosen for v in savings(c, strategy, what)])
+            for what, strategy in columns
+        ]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    lines.append("")
+    held = [
+        f"{name} {sum(c[name].held for c in results.values())} of {sum(c[name].stated for c in results.values())}"
+        for name in STRATEGIES
+    ]
+    lines.append(
+        f"Coefficient intervals (95 %) that hold the planted value after {WINDOWS} windows: {', '.join(held)}."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def picture(results: Mapping[tuple[int, int], Mapping[str, Curve]], path: Path) -> None:
+    """The widths on the README's device over virtual minutes, and the savings of every run, as plain SVG."""
+    colours = dict(zip(STRATEGIES, ("#888888", "#6a9a3c", "#1f6fb4", "#c0504d"), strict=True))
+    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1340 350" font-family="sans-serif" font-size="12">']
+    parts.append('<rect width="1340" height="350" fill="white"/>')
+    first = next(iter(results.values()))
+    for panel, (what, title) in enumerate((("coefficient", "widest coefficient"), ("target", "target’s estimate"))):
+        points = [(p.minutes, w) for c in first.values() for p in c.points if (w := getattr(p, what)) and w < 1.0]
         right, top, bottom = max(m for m, _ in points), max(w for _, w in points), min(w for _, w in points)
         left = 60 + 440 * panel
 
@@ -122,9 +246,9 @@ def picture(curves: dict[str, Curve], path: Path) -> None:
             return x + 360 * m / most, 40 + 250 * float(np.log(high / w) / np.log(high / low))
 
         parts.append(f'<path d="M{left} 40V290H{left + 360}" fill="none" stroke="#888"/>')
-        parts.append(f'<text x="{left}" y="26" fill="#444">95 % half-width of the {title}, simulated</text>')
-        for i, (name, found) in enumerate(curves.items()):
-            line = [xy(row[0], w) for row in found if (w := row[column]) is not None and w < 1.0]
+        parts.append(f'<text x="{left}" y="26" fill="#444">95 % half-width of the {title}, README’s device</text>')
+        for i, (name, found) in enumerate(first.items()):
+            line = [xy(p.minutes, w) for p in found.points if (w := getattr(p, what)) and w < 1.0]
             if line:
                 path_d = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in line)
                 parts.append(f'<path d="{path_d}" fill="none" stroke="{colours[name]}" stroke-width="2"/>')
@@ -135,34 +259,73 @@ def picture(curves: dict[str, Curve], path: Path) -> None:
         for w in (top, (top * bottom) ** 0.5, bottom):
             y = xy(0, w)[1] + 4
             parts.append(f'<text x="{left - 6}" y="{y:.0f}" text-anchor="end" fill="#444">{100 * w:.2g} %</text>')
-        parts.append(f'<text x="{left + 180}" y="330" text-anchor="middle" fill="#444">virtual minutes</text>')
+        parts.append(
+            f'<text x="{left + 180}" y="330" text-anchor="middle" fill="#444">virtual minutes, simulated</text>'
+        )
+    parts += _savings_panel(results, colours, left=950)
     path.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
 
 
-def main(scenario: Path, folder: Path, out: Path | None = None, seeds: int = 1) -> None:
-    """All curves, printed as a table and drawn."""
-    workloads = [w for w in named_design("standard", "cpu").workloads if w.split != "heldout"]
-    print(f"{len(workloads)} rows of the grid, {len(candidate_workloads('cpu'))} candidates, {WINDOWS} windows")
-    first: dict[str, Curve] = {}
-    for seed in range(seeds):
-        curves = {
-            name: curve(records_of(scenario, folder, name, workloads, seed))
-            for name in ("grid", "coefficients", "target model", "coefficients, grid's rows")
-        }
-        first = first or curves
-        for column, title in ((1, "widest coefficient"), (2, "target estimate")):
-            for windows in (96, 192, 288):
-                minutes, *both = curves["grid"][windows // STEP - 1]
-                width = both[column - 1]
-                line = f"seed {seed}  {title}: grid {minutes:.1f} min for " + ("–" if width is None else f"{width:.2%}")
-                for name in list(curves)[1:]:
-                    at = None if width is None else reached(curves[name], column, width)
-                    line += f"; {name} " + ("not reached" if at is None else f"{at:.1f} min")
-                print(line, flush=True)
-    if out is not None:
-        picture(first, out)
+def _savings_panel(
+    results: Mapping[tuple[int, int], Mapping[str, Curve]], colours: Mapping[str, str], *, left: int
+) -> list[str]:
+    """A column of dots a device: the grid's minutes over the chooser's, on a logarithmic scale from 1/4 to 16."""
+    parts = [f'<path d="M{left} 40V290H{left + 360}" fill="none" stroke="#888"/>']
+    parts.append(f'<text x="{left}" y="26" fill="#444">minutes of the standard grid over minutes at equal width</text>')
+
+    def y_of(ratio: float) -> float:
+        return 290 - 250 * (np.log2(min(max(ratio, 0.25), 16.0)) + 2) / 6
+
+    for ratio in (0.25, 0.5, 1, 2, 4, 8, 16):
+        y = y_of(ratio)
+        parts.append(f'<text x="{left - 6}" y="{y + 4:.0f}" text-anchor="end" fill="#444">{ratio:g}</text>')
+        if ratio == 1:
+            parts.append(f'<path d="M{left} {y:.0f}H{left + 360}" stroke="#ccc"/>')
+    numbers = sorted({device for device, _ in results})
+    step = 350 / len(numbers)
+    for i, number in enumerate(numbers):
+        x = left + 10 + step * i
+        parts.append(f'<text x="{x + step / 3:.0f}" y="306" text-anchor="middle" fill="#444">{number}</text>')
+        for j, (what, strategy) in enumerate((("coefficient", ALL), ("coefficient", CHOSEN), ("target", FOR_TARGET))):
+            for (device, _), curves in results.items():
+                if device != number:
+                    continue
+                for ratio in savings(curves, strategy, what):
+                    y = 296.0 if ratio is None else y_of(ratio)
+                    at = x + step * j / 4
+                    parts.append(
+                        f'<circle cx="{at:.1f}" cy="{y:.1f}" r="2.5" fill="{colours[strategy]}" fill-opacity="0.6"/>'
+                    )
+    parts.append(
+        f'<text x="{left + 180}" y="330" text-anchor="middle" fill="#444">device; on the axis: never reached</text>'
+    )
+    return parts
+
+
+def main() -> None:
+    """All devices and seeds, a line each as they end, then the table and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--devices", type=int, default=12)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--picture", type=Path)
+    given = parser.parse_args()
+    results: dict[tuple[int, int], dict[str, Curve]] = {}
+    for number in range(given.devices):
+        scenario = Scenario.from_dict({"name": f"device {number}", **device_sections(number)})
+        for seed in range(given.seeds):
+            curves = {name: curve_of(records_of(scenario, name, seed), scenario) for name in STRATEGIES}
+            results[number, seed] = curves
+            both = {CHOSEN: "coefficient", FOR_TARGET: "target"}
+            told = [f"{name} {summary(savings(curves, name, what))}" for name, what in both.items()]
+            print(f"device {number} seed {seed}: {'; '.join(told)}", flush=True)
+    text = table(results)
+    print(text)
+    if given.table is not None:
+        given.table.write_text(text, encoding="utf-8")
+    if given.picture is not None:
+        picture(results, given.picture)
 
 
 if __name__ == "__main__":
-    paths = list(map(Path, sys.argv[1:4]))
-    main(*paths, seeds=int(sys.argv[4]) if len(sys.argv) > 4 else 1)
+    main()

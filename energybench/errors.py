@@ -49,6 +49,10 @@ class RecordError(EnergybenchError):
     exit_code = 4
 
 
+class DiskFull(RecordError):
+    """No room for a row: the disk is full, or the run has reached its own cap."""
+
+
 class ProfileError(EnergybenchError):
     """A device profile that is absent, corrupt or of an unknown version."""
 

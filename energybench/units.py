@@ -21,6 +21,7 @@ NS_PER_S: Final = 1_000_000_000
 NJ_PER_J: Final = 1_000_000_000
 NJ_PER_UJ: Final = 1_000
 NJ_PER_MJ: Final = 1_000_000  # millijoule, NVML's unit of energy
+BYTES_PER_MB: Final = 1_000_000
 
 
 def nj_to_j(energy_nj: Nanojoule) -> Joule:

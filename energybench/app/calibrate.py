@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from energybench.errors import UsageError
+from energybench.records.disk_room import MAX_RUN_MB
 from energybench.records.run_directory import RunDirectory
-from energybench.units import Second, Watt
+from energybench.units import BYTES_PER_MB, Second, Watt
 
 if TYPE_CHECKING:
     from energybench.meters.base import EnergyMeter
@@ -39,6 +40,7 @@ def calibrate(
     threads: int | None = None,
     progress: Progress | None = None,
     estimate_of: Sequence[str] = (),
+    max_disk_mb: int = MAX_RUN_MB,
 ) -> RunDirectory:
     """Run a named design and write a run of records.
 
@@ -56,6 +58,7 @@ def calibrate(
         progress: Callbacks.
         estimate_of: With the optimal design: models whose estimates the windows are to narrow, as TARGETs with their
             inputs (``package.module:factory@1x3x224x224``); none for the coefficients themselves.
+        max_disk_mb: Cap on the run's files, in megabytes.
 
     Returns:
         The run. Its manifest ``run.json`` says how it ended.
@@ -63,7 +66,7 @@ def calibrate(
     Raises:
         UsageError: an unknown device, design or meter, or a directory that holds a run already.
         MeterUnavailable: no such meter or device here; nothing else stands in for it.
-        RecordError, ThrottledError: as `energybench.protocol.run_design`.
+        RecordError, DiskFull, ThrottledError: as `energybench.protocol.run_design`.
     """
     from energybench.meters.clock import VirtualClock
     from energybench.meters.discovery import open_meter
@@ -73,6 +76,8 @@ def calibrate(
     begun_s = time.monotonic()
     if budget_s is not None and not budget_s > 0:
         raise UsageError(f"budget {budget_s!r} is not positive; write it as 90s or 10m")
+    if max_disk_mb < 1:
+        raise UsageError(f"--max-disk-mb {max_disk_mb} leaves no room for a run; give 1 or more")
     if resume and out is None:
         raise UsageError("--resume needs the run to go on with; give its directory with --out")
     if meter.startswith("replay"):
@@ -99,6 +104,7 @@ def calibrate(
             progress=progress,
             tdp_w=tdp_w,
             choose=choose,
+            max_disk_bytes=max_disk_mb * BYTES_PER_MB,
         )
     return run
 

@@ -9,6 +9,7 @@ import typer
 
 from energybench.cli.console import banner, emit_json, say
 from energybench.cli.options import Device, JsonFlag, Meter, TdpW, Threads, parse_duration
+from energybench.records.disk_room import MAX_RUN_MB
 
 
 def calibrate(
@@ -28,6 +29,7 @@ def calibrate(
         list[str] | None,
         typer.Option(help="With --design optimal: a TARGET@1x3x224x224 whose estimate is to be narrow; may repeat."),
     ] = None,
+    max_disk_mb: Annotated[int, typer.Option(help="Cap on the run's files, in megabytes.")] = MAX_RUN_MB,
     json_output: JsonFlag = False,
 ) -> None:
     """Run kernels and networks on a device, read its meter around each, and write a run of records.
@@ -53,6 +55,7 @@ def calibrate(
             threads=threads,
             progress=progress,
             estimate_of=estimate_of or (),
+            max_disk_mb=max_disk_mb,
         )
     manifest = read_json(run.manifest_path)
     records = run.read_records()

@@ -18,8 +18,9 @@ MANIFEST_VERSION: Final = 2
 _READABLE: Final = (1, 2)
 
 #: running: not over (or killed); finished: all rows; budget: out of time; interrupted: Ctrl-C; refused: too many
-#: windows were invalid; failed: the meter went away or a row could not be written. Records are usable in each.
-STATUSES: Final = ("running", "finished", "budget", "interrupted", "refused", "failed")
+#: windows were invalid; full: no room on the disk, or the run's own cap; failed: the meter went away or a file could
+#: not be written. Records are usable in each.
+STATUSES: Final = ("running", "finished", "budget", "interrupted", "refused", "full", "failed")
 
 #: What a resumed run must share with the run it goes on with.
 _SAME: Final = ("design", "seed", "device", "device_name", "device_uuid", "meter", "kind", "threads")

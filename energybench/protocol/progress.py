@@ -26,7 +26,7 @@ class Progress(Protocol):
         ...
 
     def finished(self, status: str) -> None:
-        """The run ended: ``finished``, ``budget``, ``interrupted``, ``refused`` or ``failed``."""
+        """The run ended: ``finished``, ``budget``, ``interrupted``, ``refused``, ``full`` or ``failed``."""
         ...
 
 

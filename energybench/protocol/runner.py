@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
@@ -12,6 +13,7 @@ from typing import Final
 
 from energybench.errors import (
     CounterWrapAmbiguous,
+    DiskFull,
     MeterUnavailable,
     RecordError,
     ThrottledError,
@@ -34,11 +36,12 @@ from energybench.protocol.stopping import StoppingCriterion
 from energybench.protocol.validity import ValidityLimits, invalid_reason
 from energybench.protocol.warmup import WarmUp
 from energybench.protocol.window_length import calls_for, window_length_s
+from energybench.records.disk_room import MAX_RUN_MB, ROW_BYTES, DiskRoom
 from energybench.records.jsonl import JsonlWriter
 from energybench.records.reading import MeterCharacteristics
 from energybench.records.run_directory import RunDirectory
 from energybench.records.run_record import RunRecord
-from energybench.units import Second, Watt, ns_to_s, s_to_ns
+from energybench.units import BYTES_PER_MB, Second, Watt, ns_to_s, s_to_ns
 from energybench.version import __version__
 from energybench.workloads.designs import Design
 from energybench.workloads.workload import Workload
@@ -60,6 +63,8 @@ MODELLED_WARM_UP_S: Final[Second] = 0.5
 WARM_UP_SHARE: Final = 0.1
 #: Kept of the budget for writing the manifest and letting go of the device.
 CLOSING_S: Final[Second] = 0.5
+#: What a row takes on the disk under nine domains, the two packages of a server with all that RAPL tells of them.
+EXPECTED_ROW_BYTES: Final = 4096
 
 #: From the records so far and the workloads that were skipped, the next windows to take, in order.
 Choose = Callable[[Sequence[RunRecord], Container[str]], Sequence[Workload]]
@@ -80,6 +85,7 @@ def run_design(
     limits: ValidityLimits | None = None,
     characteristics: MeterCharacteristics | None = None,
     choose: Choose | None = None,
+    max_disk_bytes: int = MAX_RUN_MB * BYTES_PER_MB,
 ) -> Manifest:
     """Run every workload of a design under a meter and write the run's records.
 
@@ -105,6 +111,8 @@ def run_design(
         characteristics: What characterising the meter found; done here when None.
         choose: Chooses the next windows from the records so far, instead of rounds over the design; the run ends when
             it chooses none.
+        max_disk_bytes: Cap on the run's files. A row is taken only where there is room for it under the cap and on the
+            disk; before the first, there must be room for all rows that are expected.
 
     Returns:
         The run's manifest, which also lies in ``run.json``.
@@ -112,12 +120,17 @@ def run_design(
     Raises:
         UsageError: the directory holds a run and `resume` is False, or no workload of the design can run.
         RecordError: the run to resume is another one, another process writes it, or the disk refuses a row.
+        DiskFull: no room is left, on the disk or under the cap; what was recorded is usable.
         MeterUnavailable: the meter's counter does not move, or the meter went away.
         ThrottledError: more than half of the windows are invalid.
         KeyboardInterrupt: passed on after the run was closed; what was recorded is usable.
     """
     run.create()
-    with JsonlWriter(run.records_path) as records, JsonlWriter(run.readings_path) as readings:
+    room = DiskRoom(run.files, max_bytes=max_disk_bytes)
+    with (
+        JsonlWriter(run.records_path, require_room=room.require) as records,
+        JsonlWriter(run.readings_path, require_room=room.require) as readings,
+    ):
         run.remove_leftovers()
         done = {record.row_id: record for record in run.read_records()}
         if done and not resume:
@@ -171,9 +184,11 @@ def run_design(
             progress or SilentProgress(),
             begin_ns,
             known_plan,
-            set(run.read_readings()),
+            run.reading_ids(),
             choose,
+            room,
         )
+        room.require((runner.expected_rows() - len(done)) * EXPECTED_ROW_BYTES)
         manifest.window_s, manifest.budget_s = runner.plan.window_s, runner.budget_s
         manifest.row_plan = asdict(runner.plan)
         manifest.save(run)
@@ -188,13 +203,19 @@ def run_design(
         except ThrottledError as error:
             manifest.status, manifest.message = "refused", str(error)
             raise
+        except DiskFull as error:
+            manifest.status, manifest.message = "full", str(error)
+            raise
         except BaseException as error:
             manifest.status, manifest.message = "failed", str(error)
             raise
         finally:
             manifest.ended_utc = utc_now()
             manifest.rows, manifest.valid_rows = len(runner.done), sum(r.valid for r in runner.done.values())
-            manifest.save(run)
+            # what went wrong matters more than that it cannot be written down either
+            quiet = manifest.status in ("full", "failed")
+            with contextlib.suppress(RecordError) if quiet else contextlib.nullcontext():
+                manifest.save(run)
             runner.progress.finished(manifest.status)
     return manifest
 
@@ -219,6 +240,7 @@ class _Runner:
         known_plan: RowPlan | None,
         readings_taken: set[str],
         choose: Choose | None,
+        room: DiskRoom,
     ) -> None:
         self.design, self.executor, self.meter = design, executor, meter
         self.records, self.readings, self.manifest = records, readings, manifest
@@ -251,7 +273,7 @@ class _Runner:
         self.budget_s = wanted_s
         if wanted_s is not None and time_s is not None and manifest.budget_s is None:
             self.budget_s = max(wanted_s, wanted_s - time_s + (workloads + 1) * self.plan.row_s)
-        self._readings_taken, self._choose = readings_taken, choose
+        self._readings_taken, self._choose, self._room = readings_taken, choose, room
         self._warmed_up = False
         self._last_idle: tuple[str, Watt | None] | None = None
         self._rows_since_idle = 0
@@ -283,6 +305,7 @@ class _Runner:
                 self._warmed_up = True
             if self._out_of_time():
                 return "budget"
+            self._room.require(ROW_BYTES)
             self._take(row)
         if all(r.split == "idle" for r in self.done.values()):
             reasons = list(self.manifest.skipped.values()) or ["the design has none"]

@@ -7,12 +7,12 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn
 
-from energybench.errors import RecordError
+from energybench.errors import DiskFull, RecordError
 from energybench.records.atomic_file import sync_directory
 
 
@@ -29,43 +29,38 @@ def loads_strict(text: str | bytes) -> Any:
     return _DECODER.decode(text if isinstance(text, str) else text.decode())
 
 
-def _split_tail(data: bytes) -> tuple[bytes, bytes]:
-    """Whole lines, and what stands after the last newline."""
-    cut = data.rfind(b"\n") + 1
-    return data[:cut], data[cut:]
-
-
 def iter_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and object of every line.
 
-    A last line that was cut short by a crash (no newline, no valid JSON) is left out. Any other line that is no JSON
-    object raises RecordError with its number.
+    One line stands in memory at a time. A last line that was cut short by a crash (no newline, no valid JSON) is left
+    out. Any other line that is no JSON object raises RecordError with its number.
     """
+    for number, line in enumerate(_iter_lines(path), start=1):
+        is_whole = line.endswith(b"\n")
+        try:
+            row = loads_strict(line)
+        except ValueError as error:
+            if is_whole:
+                raise RecordError(
+                    f"{path}:{number}: {_reason(error)}; the file is damaged, restore this line"
+                ) from None
+            if "no measurement" in str(error):
+                raise RecordError(f"{path}:{number}: {error}; measurements with NaN are refused") from None
+            return  # the line in flight when the writer was killed
+        if isinstance(row, dict):
+            yield number, row
+        elif is_whole:
+            raise RecordError(f"{path}:{number}: no JSON object; the file is damaged, restore this line")
+
+
+def _iter_lines(path: Path) -> Iterator[bytes]:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            yield from file
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist; give the path of a run or of its records.jsonl") from None
     except OSError as error:
         raise RecordError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from error
-    body, tail = _split_tail(data)
-    for number, line in enumerate(body.splitlines(), start=1):
-        try:
-            row = loads_strict(line)
-        except ValueError as error:
-            raise RecordError(f"{path}:{number}: {_reason(error)}; the file is damaged, restore this line") from None
-        if not isinstance(row, dict):
-            raise RecordError(f"{path}:{number}: no JSON object; the file is damaged, restore this line")
-        yield number, row
-    if tail:
-        try:
-            row = loads_strict(tail)
-        except ValueError as error:
-            if "no measurement" in str(error):
-                number = body.count(b"\n") + 1
-                raise RecordError(f"{path}:{number}: {error}; measurements with NaN are refused") from None
-            return  # the line in flight when the writer was killed
-        if isinstance(row, dict):
-            yield body.count(b"\n") + 1, row
 
 
 def _reason(error: ValueError) -> str:
@@ -75,11 +70,16 @@ def _reason(error: ValueError) -> str:
 class JsonlWriter:
     """Appends one object a line, each synced to disk before `append` returns; one writer a file.
 
+    Args:
+        path: The file.
+        require_room: Called with the bytes of a line before it is written; raises where there is no room for it.
+
     Raises RecordError when another process writes the file, or when the disk refuses it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, require_room: Callable[[int], None] | None = None) -> None:
         self.path = path
+        self._require_room = require_room
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
@@ -97,20 +97,22 @@ class JsonlWriter:
     def _recover_tail(self) -> None:
         """Cut off a line that a crash left torn, and end a whole one, so that the next line starts on its own."""
         size = os.fstat(self._fd).st_size
-        data = os.pread(self._fd, size, 0)
-        body, tail = _split_tail(data)
+        length = min(size, 4096)
+        while b"\n" not in (tail := os.pread(self._fd, length, size - length)) and length < size:
+            length = min(size, 2 * length)
+        tail = tail[tail.rfind(b"\n") + 1 :]
         if not tail:
             return
         try:
             loads_strict(tail)
         except ValueError:
-            os.ftruncate(self._fd, len(body))
+            os.ftruncate(self._fd, size - len(tail))
         else:
             os.write(self._fd, b"\n")
         os.fsync(self._fd)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Write one line and sync it. Raises RecordError when the disk is full or the row holds NaN.
+        """Write one line and sync it. Raises DiskFull when there is no room for it, RecordError when it holds NaN.
 
         A line that the disk took in part only is cut off again.
         """
@@ -118,6 +120,8 @@ class JsonlWriter:
             line = json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n"
         except ValueError as error:
             raise RecordError(f"row holds a number that is not finite ({error}); it was not written") from error
+        if self._require_room is not None:
+            self._require_room(len(line))
         size = os.fstat(self._fd).st_size
         try:
             written = os.write(self._fd, line)
@@ -127,7 +131,8 @@ class JsonlWriter:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, size)
-            raise RecordError(f"{self.path} refused a row ({error.strerror}); free some space and --resume") from error
+            failure = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else RecordError
+            raise failure(f"{self.path} refused a row ({error.strerror}); free some space and --resume") from error
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

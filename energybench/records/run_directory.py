@@ -113,6 +113,15 @@ class RunDirectory:
         """All records, in the order they were written."""
         return read_records(self.records_path)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What a run itself writes, without what analysis adds."""
+        return self.records_path, self.readings_path, self.environment_path, self.manifest_path
+
+    def reading_ids(self) -> set[str]:
+        """Names of the raw readings, for which none of them is kept in memory."""
+        return {str(row.get("row_id")) for _, row in iter_jsonl(self.readings_path)}
+
     def read_readings(self) -> dict[str, WindowReadings]:
         """Raw readings by row_id."""
         rows = (WindowReadings.from_dict(row) for _, row in iter_jsonl(self.readings_path))
