@@ -41,6 +41,7 @@ def calibrate(
     progress: Progress | None = None,
     estimate_of: Sequence[str] = (),
     max_disk_mb: int = MAX_RUN_MB,
+    begun_s: Second | None = None,
 ) -> RunDirectory:
     """Run a named design and write a run of records.
 
@@ -59,6 +60,7 @@ def calibrate(
         estimate_of: With the optimal design: models whose estimates the windows are to narrow, as TARGETs with their
             inputs (``package.module:factory@1x3x224x224``); none for the coefficients themselves.
         max_disk_mb: Cap on the run's files, in megabytes.
+        begun_s: When what the budget counts began, as `time.monotonic` gives it; at this call when None.
 
     Returns:
         The run. Its manifest ``run.json`` says how it ended.
@@ -73,7 +75,7 @@ def calibrate(
     from energybench.protocol import run_design
     from energybench.workloads import named_design
 
-    begun_s = time.monotonic()
+    begun_s = time.monotonic() if begun_s is None else begun_s
     if budget_s is not None and not budget_s > 0:
         raise UsageError(f"budget {budget_s!r} is not positive; write it as 90s or 10m")
     if max_disk_mb < 1:

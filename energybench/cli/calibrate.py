@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -56,6 +58,7 @@ def calibrate(
             progress=progress,
             estimate_of=estimate_of or (),
             max_disk_mb=max_disk_mb,
+            begun_s=process_begun_s(),
         )
     manifest = read_json(run.manifest_path)
     records = run.read_records()
@@ -69,6 +72,16 @@ def calibrate(
     say(f"{len(records)} windows ({len(records) - valid} invalid), kind: {', '.join(kinds)}")
     say(f"run: {run.path}")
     say(f"next: energybench fit {run.path}")
+
+
+def process_begun_s(proc: Path = Path("/proc")) -> float | None:
+    """When this process began, as `time.monotonic` counts: starting Python is part of a command's time (proc(5))."""
+    try:
+        fields = (proc / "self" / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+    return time.monotonic() - max(0.0, age_s)
 
 
 def register(app: typer.Typer) -> None:

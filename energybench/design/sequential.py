@@ -14,7 +14,7 @@ def relative_rows(features: NDArray[np.float64], coefficients: NDArray[np.float6
 
     features is (m, k), coefficients (k,) ≥ 0, as fitted last; the result (m, k) has rows that sum to 1. A coefficient
     of 0 (not seen yet, or held at its bound) is given the smallest share that would make it a thousandth of some row:
-    a column of zeros could never be chosen for.
+    a column of zeros could never be chosen for, and a row of nothing else would cost nothing.
 
     Raises UsageError where shapes do not fit or a row has no expected energy.
     """
@@ -22,13 +22,15 @@ def relative_rows(features: NDArray[np.float64], coefficients: NDArray[np.float6
     if X.ndim != 2 or b.shape != (X.shape[1],) or bool(np.any(b < 0)):
         raise UsageError("features must be (m, k) and coefficients k numbers, 0 or more; use one equation for both")
     energy = X @ b
-    if not bool(np.all(energy > 0)):
-        raise UsageError("a candidate has no expected energy; leave it out or give its time")
+    priced = energy > 0
     b = b.copy()
     for j in np.flatnonzero(b == 0):
-        most = float(np.max(X[:, j] / energy))
+        most = float(np.max(X[priced, j] / energy[priced], initial=0.0))
         b[j] = 1e-3 / most if most > 0 else 0.0
-    shares: NDArray[np.float64] = X * b / (X @ b)[:, None]
+    energy = X @ b
+    if not bool(np.all(energy > 0)):
+        raise UsageError("a candidate has no expected energy; leave it out or give its time")
+    shares: NDArray[np.float64] = X * b / energy[:, None]
     return shares
 
 

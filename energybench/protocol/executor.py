@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import zlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from energybench.errors import MeterUnavailable, UsageError
 from energybench.meters.discovery import gpu_index
 from energybench.protocol.device_state import CpuProbe, DeviceState, gpu_state
+from energybench.protocol.host_memory import available_bytes
 from energybench.records.environment import Fact
 from energybench.records.input_distribution import zero_share
+from energybench.units import Byte
 from energybench.workloads.workload import Runnable, Workload
 
 if TYPE_CHECKING:
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 
 class NotFinite(ArithmeticError):
     """A workload's output holds NaN or infinity: what it costs would be the cost of a fault."""
+
+
+class NotEnoughMemory(MemoryError):
+    """A workload that would not fit into the memory that is free, found out before anything was allocated."""
+
+
+#: Stays free on the host: what this process and its neighbours may take while a row runs.
+HEADROOM_BYTES: Final = 256 * 2**20
 
 
 class Prepared(Protocol):
@@ -47,7 +57,7 @@ class Executor(Protocol):
     threads: int | None
 
     def prepare(self, workload: Workload) -> Prepared:
-        """Build the workload and check its outputs once. Raises NotFinite, or what building it raises."""
+        """Build the workload and check its outputs once. Raises NotFinite, MemoryError, or what building it raises."""
         ...
 
     def state(self) -> DeviceState:
@@ -137,7 +147,7 @@ class HostExecutor:
             self.threads: int | None = torch.get_num_threads()
             self.device_name = cpu_name()
             self._probe: CpuProbe | None = CpuProbe()
-            self._synchronise = self._free = None
+            self._synchronise = self._free = self._free_on_gpu = None
         else:
             if not torch.cuda.is_available():
                 raise MeterUnavailable(
@@ -152,14 +162,26 @@ class HostExecutor:
             self._probe = None
             self._synchronise = lambda: torch.cuda.synchronize(index)
             self._free = torch.cuda.empty_cache
+            self._free_on_gpu = lambda: torch.cuda.mem_get_info(index)[0]
 
     def prepare(self, workload: Workload) -> Prepared:
-        """Build on the device, run once, refuse outputs that are not finite."""
+        """Build on the device, run once, refuse outputs that are not finite, and what would not fit into memory."""
+        self._require_memory(workload)
         runnable = workload.build(self.device, threads=self.threads, seed=workload_seed(workload.name, self._seed))
         runnable.run()
         if not runnable.is_finite():
             raise NotFinite(f"{workload.name}: an output is NaN or infinite")
         return _HostPrepared(runnable, self._synchronise, self._free)
+
+    def _require_memory(self, workload: Workload) -> None:
+        """Raise NotEnoughMemory unless the workload fits; where nobody tells what is free, it is tried."""
+        needed_bytes = workload.needed_bytes()
+        if self._free_on_gpu is not None:
+            _refuse_larger(workload.name, needed_bytes, self._free_on_gpu(), "on the GPU")
+            needed_bytes = 2 * 4 * workload.parameters  # modules are made on the host
+        free_bytes = available_bytes()
+        if free_bytes is not None:
+            _refuse_larger(workload.name, needed_bytes, max(0, free_bytes - HEADROOM_BYTES), "on the host")
 
     def state(self) -> DeviceState:
         """From NVML for a GPU whose meter can tell, from the kernel's files for the CPU."""
@@ -170,6 +192,13 @@ class HostExecutor:
     def facts(self) -> dict[str, Fact]:
         """Threads, and how idle ones wait."""
         return {"threads": self.threads, "omp_wait_policy": self._wait_policy}
+
+
+def _refuse_larger(name: str, needed_bytes: Byte, free_bytes: Byte, where: str) -> None:
+    if needed_bytes > free_bytes:
+        raise NotEnoughMemory(
+            f"{name} may take {needed_bytes / 1e9:.2f} GB, {free_bytes / 1e9:.2f} GB are free {where}"
+        )
 
 
 def cpu_name() -> str:
@@ -223,6 +252,14 @@ class VirtualExecutor:
     def facts(self) -> dict[str, Fact]:
         """Nothing ran."""
         return {"is_virtual": True}
+
+
+def why_it_cannot_run(error: BaseException) -> str:
+    """One line on a workload that failed, for ``run.json``."""
+    text = " ".join(str(error).split())
+    if is_out_of_memory(error):
+        return f"out of memory: {text}" if isinstance(error, NotEnoughMemory) else "out of memory"
+    return text or repr(error)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

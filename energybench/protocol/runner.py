@@ -25,7 +25,7 @@ from energybench.meters.window import Window
 from energybench.protocol.call_time import call_time_s
 from energybench.protocol.edge_noise import counted_noise_rel
 from energybench.protocol.environment import capture_environment
-from energybench.protocol.executor import Executor, Prepared, is_out_of_memory
+from energybench.protocol.executor import Executor, Prepared, why_it_cannot_run
 from energybench.protocol.idle import IDLE_SUFFIX, measure_idle, response_s
 from energybench.protocol.manifest import Manifest, utc_now
 from energybench.protocol.measure_window import Edges, idle_power_w, measure_window, window_values
@@ -61,7 +61,8 @@ MAX_WARM_UP_S: Final[Second] = 30.0
 MODELLED_WARM_UP_S: Final[Second] = 0.5
 #: Of the budget, spent on warming up at most.
 WARM_UP_SHARE: Final = 0.1
-#: Kept of the budget for writing the manifest and letting go of the device.
+#: Kept of the budget for writing the manifest and letting go of the device; to that comes as much as starting took,
+#: which shows how much of a busy machine this process gets.
 CLOSING_S: Final[Second] = 0.5
 #: What a row takes on the disk under nine domains, the two packages of a server with all that RAPL tells of them.
 EXPECTED_ROW_BYTES: Final = 4096
@@ -187,6 +188,7 @@ def run_design(
             run.reading_ids(),
             choose,
             room,
+            spent_s,
         )
         room.require((runner.expected_rows() - len(done)) * EXPECTED_ROW_BYTES)
         manifest.window_s, manifest.budget_s = runner.plan.window_s, runner.budget_s
@@ -241,13 +243,14 @@ class _Runner:
         readings_taken: set[str],
         choose: Choose | None,
         room: DiskRoom,
+        starting_s: Second,
     ) -> None:
         self.design, self.executor, self.meter = design, executor, meter
         self.records, self.readings, self.manifest = records, readings, manifest
         self.done, self.environment_sha256 = done, environment_sha256
         self.limits, self.progress = limits, progress
         self.counter_integral_ratio = characteristics.counter_integral_ratio
-        self._begin_ns = begin_ns
+        self._begin_ns, self._closing_s = begin_ns, CLOSING_S + starting_s
         # A counter that its maker calls continuous has no ticks to align to (a modelled meter reads a clock).
         continuous = nominal_update_period_s(meter) == 0
         period_s = 0.0 if continuous else characteristics.update_period_s
@@ -348,7 +351,7 @@ class _Runner:
         return self._rows_s / self._rows_taken if self._rows_taken else self.plan.row_s
 
     def _out_of_time(self) -> bool:
-        left_s = self._longest_row_s + CLOSING_S
+        left_s = self._longest_row_s + self._closing_s
         return self.budget_s is not None and self._spent_s() + left_s > self.budget_s
 
     def _take(self, row: Row) -> None:
@@ -366,7 +369,7 @@ class _Runner:
             self.progress.skipped(row.workload.name, str(error))
             return
         except Exception as error:  # a workload that cannot run here must not end the run
-            reason = "out of memory" if is_out_of_memory(error) else " ".join(str(error).split()) or repr(error)
+            reason = why_it_cannot_run(error)
             self.manifest.skipped[row.workload.name] = reason
             self.progress.skipped(row.workload.name, reason)
             return
@@ -550,9 +553,9 @@ class _Runner:
                 continue
             try:
                 workload.counts()
-            except Exception as error:  # counted again, and recorded, when its row comes
-                self.progress.skipped(workload.name, " ".join(str(error).split()))
-                self.manifest.skipped[workload.name] = " ".join(str(error).split())
+            except Exception as error:  # recorded; its rows are then left out
+                self.manifest.skipped[workload.name] = why_it_cannot_run(error)
+                self.progress.skipped(workload.name, self.manifest.skipped[workload.name])
                 continue
             found.append(workload)
         return found

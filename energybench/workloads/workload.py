@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Protocol
 
-from energybench.records.op_counts import OpCounts
+from energybench.records.op_counts import DTYPE_BYTES, OpCounts
 from energybench.records.vocabulary import Family, Implementation, KernelClass, Split
 
 #: The recorded distribution of every input: independent standard normal values. Values alone move the energy of a
@@ -106,6 +106,27 @@ class Workload:
     def components(self) -> Mapping[str, int]:
         """FLOPs of one call per part of a Transformer [D18]."""
         return self.tally.components
+
+    def needed_bytes(self) -> int:
+        """Memory that building and running it may take on its device: a bound to refuse it by, not a measurement.
+
+        Twice every tensor of every operator: the compulsory bytes hold each once for the operator that reads or writes
+        it, which covers what training saves; a copy of another element type and the check of the outputs make two. To
+        that come what libraries allocate beside the tensors: unfolded patches of a convolution, scores of an
+        attention, gates of a recurrent layer.
+        """
+        counts = self.counts()
+        return 2 * counts.bytes + DTYPE_BYTES[self.dtype] * self._workspace_elements(counts)
+
+    def _workspace_elements(self, counts: OpCounts) -> int:
+        shape = self.shape
+        if self.kernel_class in ("conv", "depthwise") and "C_out" in shape:
+            return counts.macs * shape.get("groups", 1) // shape["C_out"]  # N·OH·OW·C_in·KH·KW
+        if self.kernel_class == "attention" and {"B", "Hn", "S"} <= set(shape):
+            return 2 * shape["B"] * shape["Hn"] * shape["S"] ** 2
+        if self.kernel_class == "rnn" and {"T", "B", "H"} <= set(shape):
+            return 8 * shape["T"] * shape["B"] * shape["H"]
+        return 0
 
     def build(self, device: str, *, threads: int | None = None, seed: int = 0) -> Runnable:
         """Make the work ready to run on `device`; the same seed gives the same inputs."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from energybench.app.calibrate import calibrate, default_out
 from energybench.app.replay import replay
+from energybench.cli.calibrate import process_begun_s
 from energybench.errors import EnergybenchError, MeterUnavailable, UsageError
 from energybench.records.frame import load_records
 from energybench.records.run_directory import read_json
@@ -151,3 +154,13 @@ def test_every_written_record_fits_the_published_schema(quick_run):
     validator = jsonschema.Draft202012Validator(schema)
     for line in quick_run.records_path.read_text().splitlines():
         validator.validate(json.loads(line))
+
+
+def test_a_command_s_time_begins_with_its_process(tmp_path):
+    stat = tmp_path / "self" / "stat"
+    stat.parent.mkdir()
+    started = time.clock_gettime(time.CLOCK_BOOTTIME) - 50.0
+    fields = ["S", *["0"] * 18, str(round(started * os.sysconf("SC_CLK_TCK"))), "0"]
+    stat.write_text(f"7 (a name) with ) in it) {' '.join(fields)}\n")
+    assert time.monotonic() - process_begun_s(tmp_path) == pytest.approx(50.0, abs=5.0)
+    assert process_begun_s(tmp_path / "none") is None

@@ -372,6 +372,14 @@ def test_the_clock_of_the_day_does_not_matter(small_design, run_virtual, tmp_pat
     assert [(r.row_id, r.energy_j, r.begin_ns) for r in a] == [(r.row_id, r.energy_j, r.begin_ns) for r in b]
 
 
+def test_what_starting_took_is_kept_for_the_end(small_design, run_virtual, tmp_path):
+    """A busy machine that starts a process slowly ends it slowly too."""
+    run_virtual(small_design, tmp_path / "a", budget_s=160.0, spent_s=30.0)
+    run_virtual(small_design, tmp_path / "b", budget_s=130.0)
+    a, b = (RunDirectory(tmp_path / name).read_records() for name in "ab")
+    assert a[-1].end_ns < 100e9 < b[-1].end_ns
+
+
 def test_time_spent_before_the_run_counts(small_design, run_virtual, tmp_path):
     run_virtual(small_design, tmp_path / "a", budget_s=150.0, spent_s=50.0)
     records = RunDirectory(tmp_path / "a").read_records()

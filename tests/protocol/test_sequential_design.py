@@ -18,6 +18,9 @@ def test_rows_are_shares_of_the_expected_energy():
 
 
 def test_a_coefficient_of_zero_can_still_be_chosen_for():
+    # a row of nothing but that coefficient is one too, an idle window while no static power was seen
+    alone = relative_rows(np.array([[1.0, 10.0], [0.0, 5.0]]), np.array([1.0, 0.0]))
+    assert alone[1] == pytest.approx([0.0, 1.0])
     rows = relative_rows(np.array([[1.0, 10.0], [1.0, 0.0]]), np.array([1.0, 0.0]))
     assert rows[0, 1] == pytest.approx(1e-3, rel=0.01)
 
