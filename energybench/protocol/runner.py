@@ -62,8 +62,9 @@ MODELLED_WARM_UP_S: Final[Second] = 0.5
 #: Of the budget, spent on warming up at most.
 WARM_UP_SHARE: Final = 0.1
 #: Kept of the budget for writing the manifest and letting go of the device; to that comes as much as starting took,
-#: which shows how much of a busy machine this process gets.
+#: which shows how much of a busy machine this process gets, up to a twentieth of the budget.
 CLOSING_S: Final[Second] = 0.5
+CLOSING_SHARE: Final = 0.05
 #: What a row takes on the disk under nine domains, the two packages of a server with all that RAPL tells of them.
 EXPECTED_ROW_BYTES: Final = 4096
 
@@ -250,7 +251,7 @@ class _Runner:
         self.done, self.environment_sha256 = done, environment_sha256
         self.limits, self.progress = limits, progress
         self.counter_integral_ratio = characteristics.counter_integral_ratio
-        self._begin_ns, self._closing_s = begin_ns, CLOSING_S + starting_s
+        self._begin_ns, self._closing_s = begin_ns, CLOSING_S
         # A counter that its maker calls continuous has no ticks to align to (a modelled meter reads a clock).
         continuous = nominal_update_period_s(meter) == 0
         period_s = 0.0 if continuous else characteristics.update_period_s
@@ -276,6 +277,8 @@ class _Runner:
         self.budget_s = wanted_s
         if wanted_s is not None and time_s is not None and manifest.budget_s is None:
             self.budget_s = max(wanted_s, wanted_s - time_s + (workloads + 1) * self.plan.row_s)
+        if self.budget_s is not None:
+            self._closing_s += min(starting_s, CLOSING_SHARE * self.budget_s)
         self._readings_taken, self._choose, self._room = readings_taken, choose, room
         self._warmed_up = False
         self._last_idle: tuple[str, Watt | None] | None = None
