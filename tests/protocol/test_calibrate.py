@@ -162,5 +162,7 @@ def test_a_command_s_time_begins_with_its_process(tmp_path):
     started = time.clock_gettime(time.CLOCK_BOOTTIME) - 50.0
     fields = ["S", *["0"] * 18, str(round(started * os.sysconf("SC_CLK_TCK"))), "0"]
     stat.write_text(f"7 (a name) with ) in it) {' '.join(fields)}\n")
-    assert time.monotonic() - process_begun_s(tmp_path) == pytest.approx(50.0, abs=5.0)
+    begun_s = process_begun_s(tmp_path)
+    assert begun_s is not None
+    assert time.monotonic() - begun_s == pytest.approx(50.0, abs=5.0)
     assert process_begun_s(tmp_path / "none") is None
