@@ -63,6 +63,8 @@ def _transformers_callback() -> type:
             self._model, self._optimizer = kwargs.get("model"), kwargs.get("optimizer")
             if self.monitor.profile is not None and self.monitor.estimate is None and self._model is not None:
                 self._first = _FirstCall(self._model)
+            if self.monitor.total_updates is None and getattr(state, "max_steps", 0) > 0:
+                self.monitor.total_updates = state.max_steps
             self.monitor.start()
 
         def _counted(self) -> None:
@@ -108,6 +110,9 @@ def _lightning_callback() -> type:
             self._logged: MonitorReport | None = None
 
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+            steps = getattr(trainer, "estimated_stepping_batches", 0)  # inf where nobody knows
+            if self.monitor.total_updates is None and isinstance(steps, int) and steps > 0:
+                self.monitor.total_updates = steps
             self.monitor.start()
 
         def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:

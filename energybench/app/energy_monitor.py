@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from energybench.app.extrapolation import Extrapolation, Mark, extrapolate
 from energybench.app.measure import meters_for
 from energybench.app.running_energy import RunningEnergy, Totals, totals_text
 from energybench.app.step_estimate import StepEstimate
@@ -36,6 +37,7 @@ class MonitorReport:
     """Totals so far, the steps done, and the energy estimated for them.
 
     `estimated_energy_j`  None without a profile or before the first batch
+    `whole_run`           what all steps will take, by those done; None where too few are, or nobody said how many
     `error_rel`           (estimated − metered) / metered; None between different kinds of energy
     """
 
@@ -45,6 +47,7 @@ class MonitorReport:
     estimated_energy_j: Joule | None
     estimated_kind: str | None
     profile: str | None
+    whole_run: Extrapolation | None = None
 
     @property
     def error_rel(self) -> float | None:
@@ -69,11 +72,18 @@ class MonitorReport:
             "estimated_energy_j": self.estimated_energy_j,
             "estimated_error_rel": self.error_rel,
         }
+        if self.whole_run is not None:
+            values |= {
+                "whole_run_energy_j": self.whole_run.energy_j,
+                "whole_run_low_j": self.whole_run.low_j,
+                "whole_run_high_j": self.whole_run.high_j,
+            }
         return {name: value for name, value in values.items() if value is not None}
 
     def __str__(self) -> str:
         steps = StepReport(self.updates, self.estimated_energy_j, self.estimated_kind, self.profile)
-        return f"{totals_text(self.totals)}; {against_estimate(self.totals.energy_j, self.totals.kind, steps)}"
+        text = f"{totals_text(self.totals)}; {against_estimate(self.totals.energy_j, self.totals.kind, steps)}"
+        return text if self.whole_run is None else f"{text}; {self.whole_run}"
 
 
 def print_report(report: MonitorReport) -> None:
@@ -92,6 +102,7 @@ class EnergyMonitor:
         model, example_inputs, example_kwargs, optimizer: One call of the loop, counted once at the beginning where a
             profile is given; `expect` does the same later.
         every_s: Seconds between reports.
+        total_updates: Optimiser steps of the whole training, to extrapolate to; the trainers' callbacks set it.
         report: What is done with each; printed to standard error when left out.
 
     Raises MeterUnavailable, MeterPermissionError where nothing measures here.
@@ -109,12 +120,15 @@ class EnergyMonitor:
         example_kwargs: Mapping[str, Any] | None = None,
         optimizer: Any = None,
         every_s: Second = EVERY_S,
+        total_updates: int | None = None,
         report: Callable[[MonitorReport], None] | None = None,
     ) -> None:
         self.profile = DeviceProfile.load(profile) if isinstance(profile, str | Path) else profile
         self.estimate: StepEstimate | None = None
         self.calls = 0
         self.updates = 0
+        self.total_updates = total_updates
+        self._marks: list[Mark] = []
         self.newest: MonitorReport | None = None
         self.result: MonitorReport | None = None
         self.notes: tuple[str, ...] = ()
@@ -175,13 +189,22 @@ class EnergyMonitor:
             estimated_j,
             None if estimate is None else estimate.kind,
             None if estimate is None else estimate.profile,
+            self._whole_run(totals),
         )
         self.newest = report
         if self._watched:
-            send_report(StepReport(self.updates, estimated_j, report.estimated_kind, report.profile), self._watched)
+            send_report(
+                StepReport(self.updates, estimated_j, report.estimated_kind, report.profile, self.total_updates),
+                self._watched,
+            )
         if self._report is not None:
             self._report(report)
         return report
+
+    def _whole_run(self, totals: Totals) -> Extrapolation | None:
+        if self.updates:
+            self._marks.append(Mark(self.updates, totals.energy_j, totals.time_s))
+        return None if self.total_updates is None else extrapolate(self._marks, self.total_updates, kind=totals.kind)
 
     def __enter__(self) -> EnergyMonitor:
         return self.start()

@@ -23,6 +23,8 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from energybench.app.devices_in_use import expand_device, gpus_in_use, visible_gpus
+from energybench.app.extrapolation import Extrapolation
+from energybench.app.iterations import Iterations
 from energybench.app.open_window import (
     EVALUATE_AT_CLOSE_NS,
     Edges,
@@ -241,6 +243,8 @@ class CommandMeasurement(NamedTuple):
 
     exit_code: int
     measurement: Measurement
+    #: What the whole run would take, where its iterations were counted.
+    whole_run: Extrapolation | None = None
 
 
 def measure_command(
@@ -250,14 +254,28 @@ def measure_command(
     label: str | None = None,
     device: str | None = None,
     tdp_w: Watt | None = None,
+    total_iterations: int | None = None,
+    iteration: str | None = None,
+    iterations: Iterations | None = None,
 ) -> CommandMeasurement:
     """Run a program in a window. Signals that this process gets while it runs are passed on to it.
 
     Counters that wrap are read on the way, without a helper process. On a virtual device the time of the program
     passes as idling, since the program runs elsewhere, and a note says so.
 
+    Args:
+        argv: The program and its arguments.
+        meter: As in `measure`, and so `device` and `tdp_w`; ``auto`` covers every GPU that the program could see.
+        label: Of the measurement; the program's name when None.
+        device: See `meter`.
+        tdp_w: See `meter`.
+        total_iterations: How many iterations a whole run has, to extrapolate to.
+        iteration: A regular expression: a line of output in which it is found ends an iteration. Without it the program
+            tells its steps through `energybench.callbacks`.
+        iterations: A counter of a caller's own, in place of these two.
+
     Raises:
-        UsageError: the program cannot be started, or the meter replays a recording.
+        UsageError: the program cannot be started, or the meter replays a recording or cannot see it while it runs.
         MeterUnavailable, MeterPermissionError: as `measure`.
     """
     if not argv:
@@ -270,10 +288,25 @@ def measure_command(
     if virtual:
         notes = (*notes, "the virtual device idled while the program ran; this is no energy of the program")
     measurement = Measurement(label or argv[0], chosen.kind, chosen.names, chosen.device_ids, notes)
-    open_window = OpenWindow(chosen.sources)
+    if iterations is None and (total_iterations is not None or iteration is not None):
+        iterations = Iterations(meters, total=total_iterations, pattern=iteration)
+        with iterations.told_by_callbacks():
+            return _run(argv, chosen.sources, measurement, virtual, iterations)
+    return _run(argv, chosen.sources, measurement, virtual, iterations)
+
+
+def _run(
+    argv: Sequence[str],
+    sources: tuple[Source, ...],
+    measurement: Measurement,
+    virtual: Sequence[VirtualClock],
+    iterations: Iterations | None,
+) -> CommandMeasurement:
+    """Start the program in a window and wait for it."""
+    open_window = OpenWindow(sources)
     begun_ns = time.monotonic_ns()
     try:
-        child = subprocess.Popen(list(argv))
+        child = subprocess.Popen(list(argv)) if iterations is None else iterations.start_program(argv)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         open_window.abandon()
@@ -283,7 +316,11 @@ def measure_command(
     for clock in virtual:
         clock.sleep(ns_to_s(time.monotonic_ns() - begun_ns))
     measurement._close(open_window.close())
-    return CommandMeasurement(code if code >= 0 else 128 - code, measurement)
+    if iterations is not None:
+        iterations.finish_output()
+    return CommandMeasurement(
+        code if code >= 0 else 128 - code, measurement, None if iterations is None else iterations.whole_run()
+    )
 
 
 class ChosenMeters(NamedTuple):

@@ -12,6 +12,8 @@ import math
 import os
 import socket
 import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -26,39 +28,76 @@ _LONGEST: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """Steps since the program began to count, and the energy estimated for them; None without a profile."""
+    """Steps since the program began to count, how many there will be, and the energy estimated for those done.
+
+    None where the program does not know, or has no profile.
+    """
 
     steps: int
     estimated_energy_j: Joule | None = None
     estimated_kind: str | None = None
     profile: str | None = None
+    total_steps: int | None = None
 
 
 class WatchChannel:
-    """The watcher's end."""
+    """The watcher's end. A thread waits for reports, so that each is known when it comes.
 
-    def __init__(self) -> None:
+    Args:
+        on_report: Called from that thread with every report.
+    """
+
+    def __init__(self, on_report: Callable[[StepReport], object] | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="energybench-watch-")
         self.path = Path(self._folder.name) / "steps"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self.path))
-        self._socket.setblocking(False)
+        self._on_report = on_report
         self._newest: StepReport | None = None
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="energybench-steps", daemon=True)
+        self._thread.start()
 
     def newest(self) -> StepReport | None:
-        """The last report so far; None before the first. Anything that is no report is passed over."""
+        """The last report so far; None before the first."""
+        return self._newest
+
+    def _run(self) -> None:
         while True:
-            try:
-                text = self._socket.recv(_LONGEST)
-            except BlockingIOError:
-                return self._newest
+            text = self._socket.recv(_LONGEST)
+            if not text and self._closing:
+                return
+            # Anything that is no report is passed over.
             if (report := parse_report(text)) is not None:
                 self._newest = report
+                if self._on_report is not None:
+                    self._on_report(report)
 
     def close(self) -> None:
-        """Remove the socket."""
+        """Take what has come already, then remove the socket."""
+        self._closing = True
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            # An empty datagram, after all others, ends the thread.
+            sender.sendto(b"", str(self.path))
+        self._thread.join()
         self._socket.close()
         self._folder.cleanup()
+
+
+@contextlib.contextmanager
+def watching(on_report: Callable[[StepReport], object] | None = None) -> Iterator[WatchChannel]:
+    """A channel whose name programs find that are started while it lasts."""
+    channel = WatchChannel(on_report)
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = str(channel.path)
+    try:
+        yield channel
+    finally:
+        if before is None:
+            os.environ.pop(VARIABLE, None)
+        else:
+            os.environ[VARIABLE] = before
+        channel.close()
 
 
 def parse_report(text: bytes) -> StepReport | None:
@@ -72,6 +111,7 @@ def parse_report(text: bytes) -> StepReport | None:
     sound = (
         type(steps) is int
         and steps >= 0
+        and (report.total_steps is None or (type(report.total_steps) is int and report.total_steps > 0))
         and (energy_j is None or (isinstance(energy_j, int | float) and math.isfinite(energy_j)))
         and (report.estimated_kind is None or report.estimated_kind in KINDS)
         and len(str(report.profile)) <= _LONGEST

@@ -24,6 +24,13 @@ Inputs = Annotated[
     list[str] | None,
     typer.Option("--input", help="Shape of one example input, 1x3x224x224[:dtype]; repeat for several inputs."),
 ]
+TotalIterations = Annotated[
+    int | None, typer.Option("--of", help="Iterations of the whole run: its energy is extrapolated to them.", min=1)
+]
+Iteration = Annotated[
+    str | None,
+    typer.Option("--iteration", help="Regular expression: a line of output in which it is found ends an iteration."),
+]
 Profile = Annotated[str, typer.Option("--profile", "-p", help="Path or name of a device profile.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Where to write.")]
 Threads = Annotated[int | None, typer.Option(help="Threads; default OMP_NUM_THREADS, as torch does.", min=1)]
