@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,8 @@ import typer
 from energybench.cli.console import emit_json, say, table
 from energybench.cli.options import Device, JsonFlag, TdpW
 from energybench.errors import MeterUnavailable, UsageError
+from energybench.meters.base import MeterInfo
+from energybench.records.reading import Domain
 from energybench.units import format_si
 
 
@@ -18,6 +21,9 @@ def doctor(
         str | None, typer.Option(help="Characterise this meter: period, resolution, latency, idle power.")
     ] = None,
     device: Device = "cpu",
+    load: Annotated[
+        bool, typer.Option(help="With --meter: load the device, for rise time and the share of time it sees.")
+    ] = True,
     tdp_w: TdpW = None,
     bench: Annotated[
         bool, typer.Option("--bench", help="Check governor, turbo, SMT, load, power limit and huge pages instead.")
@@ -54,7 +60,7 @@ def doctor(
         _bench(apply, restore_file, json_output)
         return 0
     if meter is not None:
-        _characterise(meter, device, tdp_w, json_output)
+        _characterise(meter, device, tdp_w, load, json_output)
         return 0
     from energybench.app.doctor import examine
 
@@ -62,17 +68,12 @@ def doctor(
     if json_output:
         emit_json(diagnosis.to_dict())
     else:
-        columns = ("", "part", "observed", "fix")
-        rows = [(_MARKS[f.state], f.part, f.observed, f.remedy) for f in diagnosis.findings]
+        columns = ("", "part", "observed", "limit", "fix")
+        rows = [(_MARKS[f.state], f.part, f.observed, f.limit, f.remedy) for f in diagnosis.findings]
         table("", columns, rows)
-        domains = [
-            (d.name, d.parent or "–", format_si(d.resolution_nj * 1e-9, "J"), info.name, info.kind)
-            for info in diagnosis.meters
-            if info.available
-            for d in info.domains
-        ]
-        if domains:
-            table("sensors", ("domain", "inside", "resolution", "meter", "kind"), domains, right=("resolution",))
+        sensors = _sensors(diagnosis.meters)
+        if sensors:
+            table("sensors", ("domain", "inside", "resolution", "meters", "kind"), sensors, right=("resolution",))
         say(diagnosis.verdict)
     if not diagnosis.measures:
         return MeterUnavailable.exit_code
@@ -80,6 +81,19 @@ def doctor(
 
 
 _MARKS = {"ok": "ok", "limited": "!", "missing": "–"}
+
+
+def _sensors(meters: Sequence[MeterInfo]) -> list[tuple[str, ...]]:
+    """Each domain once, with the meters that read it: several interfaces show one counter."""
+    found: dict[tuple[str, str], tuple[Domain, list[str]]] = {}
+    for info in meters:
+        if info.available:
+            for domain in info.domains:
+                found.setdefault((domain.name, info.kind), (domain, []))[1].append(info.name)
+    return [
+        (name, domain.parent or "–", format_si(domain.resolution_nj * 1e-9, "J"), ", ".join(names), kind)
+        for (name, kind), (domain, names) in found.items()
+    ]
 
 
 def _bench(apply: bool, restore_file: Path, json_output: bool) -> None:
@@ -110,13 +124,14 @@ def _bench(apply: bool, restore_file: Path, json_output: bool) -> None:
         say("There was nothing that --apply sets.")
 
 
-def _characterise(spec: str, device: str, tdp_w: float | None, json_output: bool) -> None:
+def _characterise(spec: str, device: str, tdp_w: float | None, load: bool, json_output: bool) -> None:
+    from energybench.app.load import busy_load
     from energybench.meters import open_meter
     from energybench.meters.characterise import characterise
 
     meter = open_meter(spec, device=device, tdp_w=tdp_w)
     try:
-        found = characterise(meter)
+        found = characterise(meter, load=busy_load(meter, device) if load else None)
     finally:
         meter.close()
     if json_output:
@@ -133,6 +148,9 @@ def _characterise(spec: str, device: str, tdp_w: float | None, json_output: bool
         ("read latency, 99th percentile", shown(found.read_latency_p99_s, "s")),
         ("idle power", shown(found.idle_power_w, "W")),
         ("idle power, standard deviation", shown(found.idle_power_stdev_w, "W")),
+        ("noise of one update", "not found" if (noise := found.update_noise_rel) is None else f"{noise:.2%}"),
+        ("rise time, 10 to 90 %", shown(found.rise_time_s, "s")),
+        ("share of time seen", "not found" if (share := found.seen_share) is None else f"{share:.0%}"),
         (
             "counter over integrated power",
             "not found" if (ratio := found.counter_integral_ratio) is None else f"{ratio:.4f}",

@@ -7,6 +7,7 @@ with several dies per socket.
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from collections.abc import Sequence
@@ -94,7 +95,12 @@ def _open_sensor() -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes in its source, a warning on every first compilation
-            import pyRAPL
+            disabled = logging.root.manager.disable
+            logging.disable(logging.WARNING)  # it warns of the optional packages that it lacks
+            try:
+                import pyRAPL
+            finally:
+                logging.disable(disabled)
     except ImportError:
         raise MeterUnavailable(f"the package pyRAPL is not installed; {_INSTALL}") from None
     try:
