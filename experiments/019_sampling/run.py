@@ -53,14 +53,15 @@ def weights(name: str) -> list[Figure]:
     """Root mean square error of the L1 and L2 norm from a sample of the weights, scaled up."""
     every = torch.cat([p.detach().flatten() for p in published_module(name).parameters()]).double().numpy()
     rng = np.random.default_rng(24)
+    whole = np.abs(every).mean(), np.sqrt((every**2).mean())
     figures = []
     for share in WEIGHT_SHARES:
         number = int(share * every.size)
         errors = []
         for _ in range(DRAWS):
             chosen = every[rng.integers(every.size, size=number)]
-            l1 = np.abs(chosen).mean() / np.abs(every).mean() - 1
-            l2 = np.sqrt((chosen**2).mean() / (every**2).mean()) - 1
+            l1 = np.abs(chosen).mean() / whole[0] - 1
+            l2 = np.sqrt((chosen**2).mean()) / whole[1] - 1
             errors.append((l1, l2))
         for norm, rms in zip(("l1", "l2"), np.sqrt(np.mean(np.square(errors), axis=0)), strict=True):
             figures.append(Figure(f"{name}.weights.{norm}.{share:g}.rms_error", float(f"{rms:.2g}"), "1"))
