@@ -87,6 +87,9 @@ bench-kernels: $(VENV)/.dev  ## native CPU kernels beside torch, with peak and s
 bench-meters: .venv-peers/.installed  ## cost of one window beside other tools, on a fake tree in a private mount namespace
 	$(BIN)/python benchmarks/meters.py --peers .venv-peers/bin/python
 
+test-amdsmi: .venv-peers/.installed  ## the real package amdsmi on a libamd_smi.so of ours
+	.venv-peers/bin/python -m pytest -q tests/meters/test_amdsmi_library.py
+
 # The peers live in an environment of their own, which sees the packages of .venv: the same torch for all.
 .venv-peers/.installed: constraints-peers.txt | $(VENV)/.dev
 	$(BIN)/python -m venv .venv-peers

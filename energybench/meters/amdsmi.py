@@ -30,6 +30,7 @@ GAIN_REL: Final = 0.05
 #: A UUID that begins so belongs to a stand-in library, and its energy is never `measured`.
 FAKE_UUID_PREFIX: Final = "GPU-FAKE"
 PROBE_S: Final[Second] = 0.5
+_NO_POWER: Final = 0xFFFF
 #: Energy counted in the probe, over the power at its ends times its length: outside of this it is another quantity.
 _PLAUSIBLE: Final = (0.5, 2.0)
 #: AMDSMI_STATUS_NO_PERM and AMDSMI_STATUS_NOT_SUPPORTED of amdsmi.h.
@@ -110,7 +111,8 @@ class AmdSmiMeter:
             return None
         for key in ("current_socket_power", "average_socket_power"):
             power_w = info.get(key)
-            if isinstance(power_w, int | float) and power_w > 0:
+            # All ones, in 16 or 32 bits, is the library's word for a power that it does not know.
+            if isinstance(power_w, int | float) and 0 < power_w < _NO_POWER:
                 return float(power_w)
         return None
 

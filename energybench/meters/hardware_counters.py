@@ -29,7 +29,7 @@ from typing import Final
 
 from energybench.errors import MeterPermissionError, MeterUnavailable, UsageError
 from energybench.meters.cpu_info import cpu_info
-from energybench.meters.perf_event import control_counter, open_counter, open_task_counter, read_pmu
+from energybench.meters.perf_event import control_counter, open_counter, open_task_counter, parse_cpu_list, read_pmu
 from energybench.meters.sysfs import is_real_sysfs
 from energybench.records.op_counts import OpCounts
 from energybench.records.vocabulary import Kind
@@ -40,6 +40,21 @@ _RAW: Final = 4
 _VALUE: Final = struct.Struct("=QQQ")
 #: The memory controllers count bursts of a cache line; their scale files say what one is in this unit.
 _UNIT_BYTES: Final[Mapping[str, int]] = MappingProxyType({"MiB": 1 << 20})
+
+#: Names of the events of Intel's memory controllers, servers' first, then those of client and hybrid parts, whose
+#: counters run freely (kernel: arch/x86/events/intel/uncore_snb.c).
+_INTEL_MEMORY: Final[tuple[Mapping[str, str], ...]] = (
+    MappingProxyType({"cas_count_read": "dram_read_bytes", "cas_count_write": "dram_write_bytes"}),
+    MappingProxyType({"data_read": "dram_read_bytes", "data_write": "dram_write_bytes"}),
+    MappingProxyType({"data_reads": "dram_read_bytes", "data_writes": "dram_write_bytes"}),
+)
+#: AMD's unified memory controllers (Zen 4 and later): umc_cas_cmd, event 0x0a, with RdWrMask in bits 8 and 9 (kernel:
+#: tools/perf/pmu-events/arch/x86/amdzen4/memory-controller.json, arch/x86/events/amd/uncore.c). sysfs lists no events
+#: there. A command moves a line.
+_AMD_MEMORY: Final[Mapping[str, int]] = MappingProxyType(
+    {"dram_read_bytes": 0x0A | 0x1 << 8, "dram_write_bytes": 0x0A | 0x2 << 8}
+)
+_LINE_BYTES: Final = 64
 
 _REMEDY_PERMISSION: Final = "run `sudo sysctl kernel.perf_event_paranoid=1` (until reboot)"
 _REMEDY_ABSENT: Final = "measure without hardware counters: our counts need none"
@@ -130,16 +145,18 @@ class HardwareCounters:
         if vendor not in CORE_EVENTS:
             raise MeterUnavailable(f"no events are known for a CPU of {vendor}; {_REMEDY_ABSENT}")
         devices = root / "sys" / "bus" / "event_source" / "devices"
+        self._uncore = _memory_controllers(devices)
+        # Core events of a hybrid part would need to know on which kind of core a thread ran: its memory alone.
+        hybrid = (devices / "cpu_core").exists() and bool(self._uncore)
+        name = "cpu_core" if hybrid else "cpu"
         try:
-            pmu_type = int((devices / "cpu" / "type").read_text(encoding="ascii"))
+            pmu_type = int((devices / name / "type").read_text(encoding="ascii"))
         except (OSError, ValueError):
-            # Hybrid parts (cpu_core, cpu_atom) would need to know on which core a thread ran.
             raise MeterUnavailable(f"no PMU {devices / 'cpu'} on this machine; {_REMEDY_ABSENT}") from None
-        real = os.path.realpath(root) == "/" and is_real_sysfs(devices / "cpu" / "type") and pmu_type == _RAW
+        real = os.path.realpath(root) == "/" and is_real_sysfs(devices / name / "type") and pmu_type == _RAW
         self.kind: Kind = "measured" if real else "simulated"
         self._type = pmu_type
-        self._events = CORE_EVENTS[vendor]
-        self._uncore = _memory_controllers(devices)
+        self._events = () if hybrid else CORE_EVENTS[vendor]
 
     def count(self, work: Callable[[], object]) -> HardwareCounts:
         """Run `work` once per group of events that fits into the registers; it must do the same every time.
@@ -223,16 +240,30 @@ def describe(root: Path | str = "/") -> tuple[bool, str, str]:
 def _memory_controllers(devices: Path) -> list[tuple[str, int, int, int, Fraction]]:
     """Quantity, type, config, CPU and bytes per count, for every memory controller whose events sysfs describes."""
     found: list[tuple[str, int, int, int, Fraction]] = []
-    quantities = {"cas_count_read": "dram_read_bytes", "cas_count_write": "dram_write_bytes"}
-    for directory in sorted(devices.glob("uncore_imc*")):
+    for names in _INTEL_MEMORY:
+        for directory in sorted(devices.glob("uncore_imc*")):
+            try:
+                pmu = read_pmu(directory)
+            except (OSError, ValueError):
+                continue
+            for event in pmu.events:
+                if event.name in names and event.unit in _UNIT_BYTES:
+                    worth = event.scale * _UNIT_BYTES[event.unit]
+                    found += [(names[event.name], pmu.type, event.config, cpu, worth) for cpu in pmu.cpus]
+        if found:
+            # Two sets of events count the same traffic.
+            return found
+    for directory in sorted(devices.glob("amd_umc_*")):
         try:
-            pmu = read_pmu(directory)
+            pmu_type = int((directory / "type").read_text(encoding="ascii"))
+            cpus = parse_cpu_list((directory / "cpumask").read_text(encoding="ascii"))
         except (OSError, ValueError):
             continue
-        for event in pmu.events:
-            if event.name in quantities and event.unit in _UNIT_BYTES:
-                worth = event.scale * _UNIT_BYTES[event.unit]
-                found += [(quantities[event.name], pmu.type, event.config, cpu, worth) for cpu in pmu.cpus]
+        found += [
+            (quantity, pmu_type, config, cpu, Fraction(_LINE_BYTES))
+            for quantity, config in _AMD_MEMORY.items()
+            for cpu in cpus
+        ]
     return found
 
 

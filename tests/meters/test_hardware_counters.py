@@ -147,6 +147,68 @@ def test_memory_controllers_are_counted_in_the_unit_that_sysfs_states(machine, m
     assert Fraction("6.103515625e-5") * (1 << 20) == 64
 
 
+def described(controller: Path, pmu_type: int, events: tuple[str, ...], unit: str = "MiB") -> None:
+    """A memory controller as sysfs shows it."""
+    for folder in ("events", "format"):
+        (controller / folder).mkdir(parents=True)
+    (controller / "type").write_text(f"{pmu_type}\n")
+    (controller / "cpumask").write_text("0\n")
+    (controller / "format" / "event").write_text("config:0-7\n")
+    for number, name in enumerate(events, start=1):
+        (controller / "events" / name).write_text(f"event={number:#x}\n")
+        (controller / "events" / f"{name}.scale").write_text("6.103515625e-5\n")
+        (controller / "events" / f"{name}.unit").write_text(f"{unit}\n")
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """What was asked of uncore PMUs; each counts 100 lines."""
+    asked: list[tuple[int, int, int]] = []
+
+    def open_one(*request: int) -> int:
+        asked.append((request[0], request[1], request[2]))
+        read_end, write_end = os.pipe()
+        os.write(write_end, (7).to_bytes(8, "little") + (107).to_bytes(8, "little"))
+        os.close(write_end)
+        return read_end
+
+    monkeypatch.setattr(hardware_counters, "open_counter", open_one)
+    return asked
+
+
+def test_amd_memory_controllers_tell_reads_from_writes(machine, opened):
+    root = machine(CoreEvent("instructions", TASK_CLOCK))
+    for number, pmu_type in ((0, 21), (1, 22)):
+        controller = root / f"sys/bus/event_source/devices/amd_umc_{number}"
+        controller.mkdir()
+        (controller / "type").write_text(f"{pmu_type}\n")
+        (controller / "cpumask").write_text("0,4\n")
+    counted = HardwareCounters(root).count(lambda: None).counted
+    # umc_cas_cmd with RdWrMask 1 and 2: two controllers on two CPUs of 100 lines each.
+    assert sorted(set(opened)) == [(t, c, cpu) for t in (21, 22) for c in (0x10A, 0x20A) for cpu in (0, 4)]
+    assert (counted["dram_read_bytes"], counted["dram_write_bytes"]) == (4 * 6400, 4 * 6400)
+
+
+@pytest.mark.parametrize("names", [("data_read", "data_write"), ("data_reads", "data_writes")])
+def test_a_hybrid_part_shows_its_memory_and_no_core_event(machine, opened, names):
+    root = machine(CoreEvent("instructions", TASK_CLOCK))
+    devices = root / "sys/bus/event_source/devices"
+    (devices / "cpu").rename(devices / "cpu_core")
+    described(devices / "uncore_imc_free_running_0", 31, names)
+    counts = HardwareCounters(root).count(lambda: None)
+    assert counts.counted == {"dram_read_bytes": 6400, "dram_write_bytes": 6400}
+    assert counts.kind == "simulated"
+
+
+def test_two_sets_of_events_for_one_traffic_are_counted_once(machine, opened):
+    root = machine(CoreEvent("instructions", TASK_CLOCK))
+    devices = root / "sys/bus/event_source/devices"
+    described(devices / "uncore_imc_0", 30, ("cas_count_read", "cas_count_write"))
+    described(devices / "uncore_imc_free_running_0", 31, ("data_read", "data_write"))
+    assert HardwareCounters(root).count(lambda: None).counted["dram_read_bytes"] == 6400
+    assert {request[0] for request in opened} == {30}
+
+
 def test_what_was_not_counted_has_no_basis_and_no_ratio():
     counts = HardwareCounts("simulated", {"fp32_flops": 400, "fp64_flops": 100})
     with pytest.raises(MeterUnavailable, match="memory traffic"):
