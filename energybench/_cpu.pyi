@@ -1,5 +1,6 @@
 """Stub of the compiled CPU kernels (csrc/bindings/cpu/)."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +18,28 @@ instruction_sets: tuple[str, ...]
 def default_threads() -> int: ...
 def release_threads() -> int: ...
 def release_workspace() -> int: ...
+def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> _Array: ...
+def poison_results(on: bool) -> None: ...
+def seat(array: _Array) -> _Array: ...
+
+class RepeatTable:
+    def __init__(self, most: int) -> None: ...
+    def add(
+        self,
+        arrays: list[tuple[Any, ...] | None],
+        options: dict[str, Any],
+        threads: int,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        inputs: list[tuple[_Array, int]],
+        results: list[tuple[_Array, int]],
+        memory: list[tuple[tuple[int, ...], np.dtype[Any]]],
+        returned: list[int],
+        from_numpy: Callable[[_Array], Any] | None,
+    ) -> None: ...
+    def run(self, arrays: tuple[Any, ...], options: dict[str, Any], threads: object) -> tuple[Any, ...] | None: ...
+    def __len__(self) -> int: ...
+
 def conv2d(
     x: _Array,
     w: _Array,

@@ -70,11 +70,14 @@ from energybench.kernels.native import (
     release_threads,
     release_workspace,
 )
+from energybench.kernels.prepared import prepare
 from energybench.kernels.registry import KernelSpec, list_kernels
+from energybench.kernels.repeat import PreparedCall
 
 __all__ = [
     "CountedRun",
     "KernelSpec",
+    "PreparedCall",
     "adam_step",
     "add",
     "attention",
@@ -118,6 +121,7 @@ __all__ = [
     "padded_conv2d",
     "pointer_cycle",
     "positional_encoding",
+    "prepare",
     "probe_chase",
     "probe_fma",
     "probe_intensity",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 from energybench.errors import UsageError
+from energybench.kernels import native
 
 if TYPE_CHECKING:
     import torch
@@ -102,6 +103,13 @@ def check_size(name: str, shape: tuple[int, ...]) -> None:
         raise UsageError(f"{name} would have shape {list(shape)}, beyond what can be addressed; give smaller sizes")
 
 
+def address_of(array: Any) -> int:
+    """Where the data of a numpy array, or of a tensor that lies in memory, begins."""
+    if is_torch(array):
+        return int(array.data_ptr())
+    return int(array.__array_interface__["data"][0])
+
+
 class Workspace:
     """Where one call lives: numpy, torch on the CPU, or torch on a CUDA device; made from the call's tensors.
 
@@ -142,7 +150,7 @@ class Workspace:
         if not self.is_torch:
             return np.require(array, requirements=["C", "A"])
         tensor = array.detach().resolve_neg().contiguous()
-        return tensor if self.cuda_index is not None else tensor.numpy()
+        return tensor if self.cuda_index is not None else np.require(tensor.numpy(), requirements=["A"])
 
     def allocate(self, name: str, shape: tuple[int, ...], dtype: str) -> Any:
         """Memory for a result, not initialised. Raises UsageError when there is not enough."""
@@ -151,7 +159,7 @@ class Workspace:
             if self.cuda_index is not None:
                 torch = sys.modules["torch"]
                 return torch.empty(shape, dtype=getattr(torch, dtype), device=f"cuda:{self.cuda_index}")
-            return np.empty(shape, dtype)
+            return native.cpu().empty(shape, np.dtype(dtype))
         except (MemoryError, ValueError, RuntimeError) as error:
             raise UsageError(
                 f"{name} of shape {list(shape)} cannot be allocated ({error}); give smaller sizes"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from energybench.errors import NativeModuleError, UsageError
 from energybench.kernels import native
-from energybench.kernels.arrays import Workspace
+from energybench.kernels.arrays import Workspace, address_of
 from energybench.kernels.ladder import AUTO, choose_rung, refuse_what_cannot_run
 from energybench.kernels.operator import Operator
+from energybench.kernels.repeat import PreparedCall, Trace, native_failure, remember, table_of
 from energybench.records.op_counts import OpCounts
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ class Call:
         threads: int | None,
         counting: bool,
         dtype: str,
+        trace: Trace | None,
         arrays: Mapping[str, object],
     ) -> None:
-        self.name, self.counting, self.dtype = operator.name, counting, dtype
+        self.name, self.counting, self.dtype, self._trace = operator.name, counting, dtype, trace
         self.function = operator.runs or operator.name
         self.workspace = Workspace(arrays)
         device = self.workspace.device
@@ -59,19 +61,29 @@ class Call:
         self.threads = 0 if self.on_cuda else native.resolve_threads(threads)
 
     def dense(self, array: Any) -> Any:
-        return self.workspace.dense(array)
+        """The same values where the kernel can read them."""
+        dense = self.workspace.dense(array)
+        if self._trace is not None:
+            self._trace.dense.append((array, dense))
+        return dense
 
     def allocate(self, name: str, *shape: int, dtype: str | None = None) -> Any:
         """Memory for a result or for scratch, of the call's element type unless `dtype` says otherwise."""
-        return self.workspace.allocate(name, shape, dtype or self.dtype)
+        memory = self.workspace.allocate(name, shape, dtype or self.dtype)
+        if self._trace is not None:
+            self._trace.memory.append(memory)
+        return memory
 
     def run_cpu(self, *arguments: Any, function: str | None = None) -> OpCounts | None:
         """Run the operator's native function, or another one of that name."""
         native_function: Callable[..., Any] = getattr(native.cpu(), function or self.function)
+        whole = (*arguments, self.variant, self.threads, self.counting)
+        if self._trace is not None:
+            self._trace.calls.append((native_function, whole))
         try:
-            return _issued(native_function(*arguments, self.variant, self.threads, self.counting))
+            return _issued(native_function(*whole))
         except RuntimeError as error:
-            raise NativeModuleError(f"{self.name} failed: {error}; give other arguments") from error
+            raise native_failure(self.name, error) from error
 
     def run_cuda(self, sizes: Sequence[int], arrays: Sequence[Any], *more: Any) -> OpCounts | None:
         function: Callable[..., Any] = getattr(native.cuda(), self.function)
@@ -87,6 +99,8 @@ class Call:
 
     def finish(self, counts: OpCounts | None, *outputs: Any) -> Outcome:
         """The outcome, with results of the caller's kind; an output that was not asked for is None and stays so."""
+        if self._trace is not None:
+            self._trace.outputs = outputs
         results = (None if output is None else self.workspace.result(output) for output in outputs)
         return Outcome(tuple(results), counts, self.variant)
 
@@ -101,14 +115,48 @@ def launch(
     counting: bool = False,
     variant: str = AUTO,
     threads: int | None = None,
+    trace: Trace | None = None,
     **options: Any,
 ) -> Outcome:
-    """Run a kernel, plain or counting."""
+    """Run a kernel, plain or counting, after every check."""
     shape, dtype = operator.read_shape(*arrays, **options)
-    begin: Begin = partial(Call, operator, variant, threads, counting, dtype)
+    begin: Begin = partial(Call, operator, variant, threads, counting, dtype, trace)
     return operator.launch(begin, shape, *arrays, **options)
 
 
-def run(operator: Operator, *arrays: Any, **options: Any) -> tuple[Any, ...]:
-    """The outputs of the plain kernel, the one that is measured."""
-    return launch(operator, *arrays, **options).outputs
+def run(operator: Operator, *arrays: Any, threads: int | None = None, **options: Any) -> tuple[Any, ...]:
+    """The outputs of the plain kernel, the one that is measured.
+
+    A call like one before, on other arrays, goes to the kernel by the short way (`energybench.kernels.repeat`).
+    """
+    if not operator.repeatable:
+        return launch(operator, *arrays, threads=threads, **options).outputs
+    table = table_of(operator.name)
+    if table is not None:
+        try:
+            again = table.run(arrays, options, native.default_threads() if threads is None else threads)
+        except RuntimeError as error:
+            raise native_failure(operator.name, error) from error
+        if again is not None:
+            return again
+    trace = Trace()
+    outputs = launch(operator, *arrays, threads=threads, trace=trace, **options).outputs
+    remember(operator.name, trace, arrays, options, threads)
+    return outputs
+
+
+def prepare_call(operator: Operator, *arrays: Any, **options: Any) -> PreparedCall:
+    """Check a call, make it once, and keep it with its arrays. Raises UsageError where its like cannot be kept."""
+    if not operator.repeatable:
+        raise UsageError(f"a call of {operator.name} cannot be prepared; call it each time")
+    trace = Trace()
+    outcome = launch(operator, *arrays, trace=trace, **options)
+    if not trace.calls:
+        raise UsageError(f"a call of {operator.name} on CUDA cannot be prepared; call it each time")
+    for given, dense in trace.dense:
+        if dense is not None and address_of(given) != address_of(dense):
+            raise UsageError(
+                f"an array of shape {list(given.shape)} is not contiguous, and {operator.name} would read a copy of it "
+                "at every run; give its contiguous()"
+            )
+    return PreparedCall(operator.name, outcome.variant, outcome.outputs, tuple(trace.calls))

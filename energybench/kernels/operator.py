@@ -25,6 +25,8 @@ class Operator:
     `closed_form`   ``(shape, CountRequest) -> OpCounts``
     `launch`        ``(begin, shape, *arrays, **options) -> Outcome``, called by `energybench.kernels.call`
     `runs`          the compiled function, where it is another operator's (a temporal convolution's is ``conv2d``)
+    `repeatable`    whether all work of a launch on the CPU is native, memory being asked for, handed over and returned
+                    untouched: then a later call of the same kind need not go through Python, and can be prepared
     """
 
     operator: str
@@ -35,6 +37,7 @@ class Operator:
     closed_form: Callable[[Any, CountRequest], OpCounts]
     launch: Callable[..., Outcome]
     runs: str | None = None
+    repeatable: bool = True
 
     @property
     def name(self) -> str:

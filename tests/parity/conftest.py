@@ -1,19 +1,22 @@
 """Poisoned results and float32 error bounds, shared by the parity tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
+from energybench.kernels import native
 from energybench.kernels.arrays import Workspace
 
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 
 @pytest.fixture(autouse=True)
-def poisoned_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every result and scratch buffer starts as NaN (a place as 111): an element that a kernel leaves out is seen."""
+def poisoned_results(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every result and scratch buffer starts as NaN (a place as 111, or −1 in a repeated call): an element that a
+    kernel leaves out is seen.
+    """
     allocate = Workspace.allocate
 
     def poisoned(self: Workspace, name: str, shape: tuple[int, ...], dtype: str) -> Any:
@@ -22,6 +25,9 @@ def poisoned_results(monkeypatch: pytest.MonkeyPatch) -> None:
         return memory
 
     monkeypatch.setattr(Workspace, "allocate", poisoned)
+    native.cpu().poison_results(True)
+    yield
+    native.cpu().poison_results(False)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@
 #include "bindings/cpu/linear.h"
 #include "bindings/cpu/pool.h"
 #include "bindings/cpu/probes.h"
+#include "bindings/cpu/repeat.h"
 #include "bindings/cpu/rows.h"
 
 namespace py = pybind11;
@@ -56,4 +57,5 @@ PYBIND11_MODULE(_cpu, module) {
   eb::bindings::define_copies(module);
   eb::bindings::define_conv_nhwc(module);
   eb::bindings::define_probes(module);
+  eb::bindings::define_repeat(module);
 }
