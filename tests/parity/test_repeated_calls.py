@@ -123,10 +123,11 @@ def test_options_are_those_of_the_call_and_of_their_type():
         kernels.relu(X, threads=True)
     with pytest.raises(UsageError, match="no variant 'AUTO'"):
         kernels.relu(X, variant="AUTO", threads=1)
-    for stride, padding in itertools.product((1, 2, (1, 2), (2, 1)), (0, 1, (0, 1))):
-        for _ in range(2):
-            y = kernels.conv2d(image, w, stride=stride, padding=padding, threads=1)
-            torch.testing.assert_close(y, torch.nn.functional.conv2d(image, w, None, stride, padding))
+    strides: list[Any] = [1, 2, (1, 2), (2, 1)]
+    paddings: list[Any] = [0, 1, (0, 1)]
+    for stride, padding in 2 * list(itertools.product(strides, paddings)):
+        y = kernels.conv2d(image, w, stride=stride, padding=padding, threads=1)
+        torch.testing.assert_close(y, torch.nn.functional.conv2d(image, w, None, stride, padding))
 
 
 def test_an_option_that_can_change_is_looked_at_each_time():
@@ -172,6 +173,22 @@ def test_results_are_memory_of_their_own():
         assert array.flags.writeable
     first.fill_(7.0)
     assert torch.equal(kernels.relu(X, threads=1), second)
+
+
+def test_memory_that_was_given_up_serves_the_next_result_of_its_size_and_no_other():
+    native.cpu().release_results()
+    sizes = [(64, 3), (4096,), (1, 17), (2**22,)]
+    addresses = {}
+    for shape in sizes:
+        addresses[shape] = native.cpu().empty(shape, np.dtype("float32")).ctypes.data
+    held = [native.cpu().empty(shape, np.dtype("float32")) for shape in reversed(sizes)]
+    assert {array.shape: array.ctypes.data for array in held} == addresses
+    assert native.cpu().empty((64, 3), np.dtype("float32")).ctypes.data not in addresses.values()
+    for _ in range(100):  # bounded: 64 MiB
+        [native.cpu().empty((n, 2**20), np.dtype("float32")) for n in (1, 5, 9, 40)]
+    del held
+    assert 0 < native.cpu().release_results() <= 2**26
+    assert native.cpu().release_results() == 0
 
 
 def test_nothing_of_an_earlier_call_is_kept():

@@ -28,19 +28,67 @@ inline bool& poisoning() {
   return on;
 }
 
+// Blocks of results that were given up, for the next of the same size: a call in a loop meets no new pages, as with the
+// allocator of a framework. Few and bounded; the GIL guards them.
+class ResultBlocks {
+ public:
+  static ResultBlocks& get() {
+    static auto* blocks = new ResultBlocks;  // never destroyed: arrays may outlive everything
+    return *blocks;
+  }
+  // Null when there is not enough memory.
+  void* take(std::size_t bytes) {
+    for (std::size_t i = kept_.size(); i-- > 0;) {
+      if (kept_[i].second != bytes) continue;
+      void* block = kept_[i].first;
+      kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(i));
+      total_ -= bytes;
+      return block;
+    }
+    return std::aligned_alloc(kResultAlignment, bytes);
+  }
+  void give(void* block, std::size_t bytes) {
+    if (bytes > kMostBytes) return std::free(block);
+    while (kept_.size() >= kMostBlocks || total_ + bytes > kMostBytes) {
+      std::free(kept_.front().first);
+      total_ -= kept_.front().second;
+      kept_.erase(kept_.begin());
+    }
+    kept_.emplace_back(block, bytes);
+    total_ += bytes;
+  }
+  // Gives all back; their bytes.
+  std::size_t release() {
+    for (const auto& [block, bytes] : kept_) std::free(block);
+    kept_.clear();
+    return std::exchange(total_, 0);
+  }
+
+ private:
+  static constexpr std::size_t kMostBlocks = 8, kMostBytes = std::size_t{64} << 20;
+  std::vector<std::pair<void*, std::size_t>> kept_;  // the longest kept first
+  std::size_t total_ = 0;
+};
+
 // An array of its own memory, not initialised. Raises MemoryError.
 inline py::array empty(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
   std::size_t bytes = static_cast<std::size_t>(dtype.itemsize());
   for (const py::ssize_t size : shape) {
     if (size < 0 || __builtin_mul_overflow(bytes, static_cast<std::size_t>(size), &bytes)) throw std::bad_alloc();
   }
-  const std::size_t whole = (bytes + kResultAlignment - 1) / kResultAlignment * kResultAlignment;
-  if (whole < bytes) throw std::bad_alloc();
-  void* memory = std::aligned_alloc(kResultAlignment, whole == 0 ? kResultAlignment : whole);
+  // a whole number of lines, and one at least
+  if (bytes > SIZE_MAX - kResultAlignment) throw std::bad_alloc();
+  const std::size_t whole = bytes == 0 ? kResultAlignment : (bytes + kResultAlignment - 1) & ~(kResultAlignment - 1);
+  void* memory = ResultBlocks::get().take(whole);
   if (memory == nullptr) throw std::bad_alloc();
   if (poisoning()) std::memset(memory, 0xff, bytes);
-  const py::capsule owner(memory, [](void* address) { std::free(address); });
-  return py::array(dtype, shape, memory, owner);
+  PyObject* owner = PyCapsule_New(memory, nullptr, [](PyObject* capsule) {
+    const auto size = reinterpret_cast<std::uintptr_t>(PyCapsule_GetContext(capsule));
+    ResultBlocks::get().give(PyCapsule_GetPointer(capsule, nullptr), size);
+  });
+  if (owner == nullptr || PyCapsule_SetContext(owner, reinterpret_cast<void*>(whole)) != 0)
+    throw py::error_already_set();
+  return py::array(dtype, shape, memory, py::reinterpret_steal<py::object>(owner));
 }
 
 // What an argument was like: None, a numpy array or a torch tensor.
