@@ -336,6 +336,9 @@ class RepeatTable {
 };
 
 inline void define_repeat(py::module_& module) {
+  module.def(
+      "release_results", [] { return ResultBlocks::get().release(); },
+      "Give back the memory of results that were given up; its bytes.");
   module.def("empty", &empty, "shape"_a, "dtype"_a, "Memory for a result, aligned to a cache line.");
   module.def("poison_results", [](bool on) { poisoning() = on; }, "on"_a, "Whether results begin as NaN: for tests.");
   module.def("seat", &seat, "array"_a, "An array at the same address that keeps nothing alive.");
