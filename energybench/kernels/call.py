@@ -133,6 +133,7 @@ def run(operator: Operator, *arrays: Any, threads: int | None = None, **options:
         return launch(operator, *arrays, threads=threads, **options).outputs
     table = table_of(operator.name)
     if table is not None:
+        again: tuple[Any, ...] | None
         try:
             again = table.run(arrays, options, native.default_threads() if threads is None else threads)
         except RuntimeError as error:

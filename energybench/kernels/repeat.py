@@ -12,16 +12,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from energybench.errors import NativeModuleError
 from energybench.kernels import native
 from energybench.kernels.arrays import address_of, is_torch
-
-if TYPE_CHECKING:
-    from energybench._cpu import RepeatTable
 
 #: Kinds of call that are kept for each kernel; a network has about so many shapes of one.
 _MOST_KINDS: Final = 16
@@ -49,10 +46,11 @@ class Trace:
     outputs: tuple[Any, ...] = ()
 
 
-_TABLES: dict[str, RepeatTable] = {}
+#: Kernel → its ``RepeatTable`` of the compiled module.
+_TABLES: dict[str, Any] = {}
 
 
-def table_of(name: str) -> RepeatTable | None:
+def table_of(name: str) -> Any | None:
     """The calls of a kernel that were made before, if any."""
     return _TABLES.get(name)
 
