@@ -23,8 +23,9 @@ from energybench.records.reading import Domain, Reading
 from energybench.records.vocabulary import Kind
 from energybench.units import NS_PER_S, Second, Watt, j_to_nj
 
-#: Part of the model name in /proc/cpuinfo → (datasheet power in W, hardware threads). Sources: product pages of the
-#: makers (AMD "Default TDP", Intel "TDP" or "Processor Base Power", and their "threads").
+#: Part of the model name in /proc/cpuinfo → (datasheet power in W, hardware threads), as the makers' product pages
+#: name them (AMD "Default TDP", Intel "TDP" or "Processor Base Power", and their "threads"). The pages were not kept,
+#: so take the table as an ASSUMPTION: --tdp-w replaces it, and energy from it is `modelled` and never measured.
 DATASHEET: Final[Mapping[str, tuple[Watt, int]]] = MappingProxyType(
     {
         "EPYC 7742": (225.0, 128),

@@ -27,11 +27,15 @@ from energybench.units import NJ_PER_J, NJ_PER_UJ, Nanojoule, Second, Watt, uj_t
 
 #: "approximately every 1 msec": Intel SDM vol. 3B, energy status MSRs. A statement of the maker, not a measurement.
 NOMINAL_UPDATE_PERIOD_S: Final[Second] = 1e-3
-#: Twice the largest CPU datasheet power (500 W: AMD EPYC 9965, Intel Xeon 6980P), where the zone states no limit.
+#: Where the zone states no limit: twice 500 W, the largest TDP of a CPU socket that was found (Intel Xeon 6980P,
+#: https://www.tomshardware.com/pc-components/cpus/leak-reveals-500w-fire-breathing-128-core-granite-rapids-xeon-6-cpu).
+#: The factor is an assumption; a socket that draws more has its windows refused, and none of them wrong.
 MAX_POWER_W: Final[Watt] = 1000.0
 #: Turbo limits may be exceeded for moments; a bound may be generous, since counters wrap after 65 kJ or more.
 _LIMIT_MARGIN: Final = 2.0
-#: Relative standard uncertainty of an uncalibrated sensor: an assumed class, to be replaced by a calibration.
+#: Relative standard uncertainty of an uncalibrated sensor: an ASSUMPTION, to be replaced by a calibration. Studies find
+#: RAPL highly correlated with plug power (Khan et al. 2018, "RAPL in Action", ACM TOMPECS 3(2)) and its error dependent
+#: on part and load (Hackenberg et al. 2013, ISPASS), but state no one figure; 5 % is the class of GPU boards (`nvml`).
 GAIN_REL: Final = 0.05
 
 #: Bytes that hold any counter: 20 digits of 64 bits, and the newline.

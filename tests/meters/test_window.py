@@ -10,7 +10,7 @@ from energybench.meters.scenario import Scenario
 from energybench.meters.simulated import SimulatedMeter
 from energybench.meters.ticks import wait_for_update
 from energybench.meters.virtual_device import VirtualDevice
-from energybench.meters.window import Window, edge_margins
+from energybench.meters.window import Window, edge_margins, edge_variance
 from energybench.records.op_counts import OpCounts
 from energybench.records.reading import Domain, Reading
 from energybench.records.window_readings import WindowReadings
@@ -52,6 +52,27 @@ def test_every_domain_in_the_total_moves_it_and_no_other_does(name):
     begin, end = readings(**{name.replace("-", "_"): 3.0})
     window = Window.from_readings(begin, end, SOCKET, kind="simulated", update_period_s=1e-3)
     assert window.energy_j == pytest.approx(3.0 if name in ("package-0", "dram-0") else 0.0)
+
+
+@pytest.mark.parametrize(("averaging_s", "lag"), [(None, 0.0), (0.05, 0.0), (0.1, 0.0), (0.5, 2.0)])
+def test_the_design_of_windows_and_their_evaluation_share_one_derivation(averaging_s, lag):
+    """Planning asks `edge_variance` in periods; a window has the same written in seconds."""
+    begin, end = Reading(0, {"gpu-0": 0}), Reading(10 * S, {"gpu-0": 3000 * NJ})
+    window = Window.from_readings(
+        begin, end, [Domain("gpu-0")], kind="simulated", update_period_s=0.1, averaging_s=averaging_s
+    )
+    assert window.uncertainty_j == pytest.approx(300 * 0.1 * edge_variance(lag) ** 0.5)
+    assert edge_variance() == pytest.approx(7 / 36)
+
+
+@pytest.mark.parametrize(("averaging_s", "age_s"), [(0.025, 0.076), (0.1, 0.001), (None, 0.001), (0.3, 0.001)])
+def test_an_aligned_edge_is_as_old_as_a_poll_and_the_part_that_is_not_seen(averaging_s, age_s):
+    begin, end = Reading(0, {"gpu-0": 0}), Reading(10 * S, {"gpu-0": 3000 * NJ})
+    window = Window.from_readings(
+        begin, end, [Domain("gpu-0")], kind="simulated", update_period_s=0.1, aligned=True, poll_interval_s=1e-3,
+        averaging_s=averaging_s,
+    )  # fmt: skip
+    assert window.edge_age_s == pytest.approx(age_s)
 
 
 def test_uncertainty_is_that_of_the_derivation():
