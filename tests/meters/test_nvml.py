@@ -165,6 +165,10 @@ def test_torch_names_the_board_where_it_has_started_cuda(fake_nvml):
     library = fake_nvml({}, {"uuid": "GPU-FAKE-b"})
     by_pci = torch_with(SimpleNamespace(pci_domain_id=0, pci_bus_id=2, pci_device_id=0, uuid="FAKE-0"))
     assert uuid(library, 0, torch=by_pci, environ={}) == "GPU-FAKE-b"
+    # Addresses are hexadecimal, upper case, with a domain of eight digits.
+    far = fake_nvml({}, {"uuid": "GPU-FAKE-far", "bus": "0000001F:C7:1A.0"})
+    by_pci_far = torch_with(SimpleNamespace(pci_domain_id=31, pci_bus_id=199, pci_device_id=26, uuid="FAKE-0"))
+    assert uuid(far, 0, torch=by_pci_far, environ={}) == "GPU-FAKE-far"
     by_uuid = torch_with(SimpleNamespace(uuid="FAKE-b"))
     assert uuid(library, 0, torch=by_uuid, environ={}) == "GPU-FAKE-b"
     idle = torch_with(None, initialised=False)

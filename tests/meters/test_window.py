@@ -75,6 +75,14 @@ def test_an_aligned_edge_is_as_old_as_a_poll_and_the_part_that_is_not_seen(avera
     assert window.edge_age_s == pytest.approx(age_s)
 
 
+def test_edges_of_domains_share_one_moment_and_add_linearly():
+    begin, end = readings(package_0=100, dram_0=100)
+    both = Window.from_readings(begin, end, SOCKET, kind="simulated", update_period_s=0.1)
+    one = both.domains["package-0"].uncertainty_j
+    assert one is not None
+    assert both.uncertainty_j == pytest.approx(2 * one)
+
+
 def test_uncertainty_is_that_of_the_derivation():
     domain = Domain("gpu-0", resolution_nj=NJ // 10, gain_rel=0.05)
     begin, end = Reading(0, {"gpu-0": 0}), Reading(10 * S, {"gpu-0": 3000 * NJ})
