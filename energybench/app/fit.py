@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from energybench.app.pooling import refuse_unlike
+from energybench.app.pooling import join_units, refuse_unlike
 from energybench.errors import RecordError
 from energybench.fitting import FitResult, fit_records
+from energybench.fitting.unit_gains import UnitGain
 from energybench.model.features import FeatureTable, timed_table
 from energybench.model.observations import Target
 from energybench.profiles import DeviceProfile
@@ -78,8 +79,12 @@ def fit_files(
     target: Target = "gross",
     name: str | None = None,
     out: Path | None = None,
+    pool_units: bool = False,
 ) -> FitOutcome:
     """Load records, fit, make the profile, and write it to `out` when given.
+
+    With `pool_units` runs of other units of the same model join, each unit on the scale of the first by a gain of its
+    own, which the fit's notes give.
 
     Raises RecordError (also where the runs differ in device, driver, clock policy, element types or meter kind),
     FitError, ProfileError.
@@ -87,8 +92,10 @@ def fit_files(
     given = [Path(p) for p in paths]
     frame = load_records(*given)
     environments = read_environments(given)
-    refuse_unlike(frame, environments)
+    refuse_unlike(frame, environments, other_units=pool_units)
+    frame, gains = join_units(frame, environments) if pool_units else (frame, {})
     fit = fit_records(frame, equation=equation, target=target, timings=_timings(given, str(frame["device"].iloc[0])))
+    fit = replace(fit, notes=(*fit.notes, *(_gain_note(unit, gain) for unit, gain in gains.items())))
     environment = _environment_of(frame, environments)
     device_name = environment.device_name if environment else str(frame["device"].iloc[0])
     profile = DeviceProfile.from_fit(
@@ -101,6 +108,13 @@ def fit_files(
     if out is not None:
         profile.save(out)
     return FitOutcome(fit, profile)
+
+
+def _gain_note(unit: str, found: UnitGain) -> str:
+    return (
+        f"unit {unit} joined with a gain of {found.gain:.4f} ± {found.gain_se:.4f} from {found.pairs} workloads "
+        f"of both; one factor leaves {found.scatter_rel:.1%} between them"
+    )
 
 
 def _timings(paths: Sequence[Path], device: str) -> FeatureTable | None:

@@ -22,6 +22,9 @@ def fit(
     ] = "gross",
     out: Annotated[Path | None, typer.Option(help="Write the device profile here.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the profile; default: the device's.")] = None,
+    pool_units: Annotated[
+        bool, typer.Option("--pool-units", help="Let runs of other units of the same model join, each with its gain.")
+    ] = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Fit an equation to records; every coefficient gets a unit, an interval and a verdict.
@@ -33,7 +36,7 @@ def fit(
 
     if equation not in EQUATION_NAMES:
         raise UsageError(f"no equation is called {equation!r}; use one of {', '.join(EQUATION_NAMES)}")
-    outcome = fit_files(records, equation=equation, target=target, name=name, out=out)
+    outcome = fit_files(records, equation=equation, target=target, name=name, out=out, pool_units=pool_units)
     if json_output:
         data = outcome.fit.to_dict()
         if out is not None:

@@ -16,7 +16,12 @@ from typing import Any, Final
 from energybench.errors import MeterPermissionError, MeterUnavailable
 from energybench.meters.base import MeterInfo
 from energybench.meters.clock import Clock, MonotonicClock
-from energybench.meters.rapl_powercap import NOMINAL_UPDATE_PERIOD_S, REMEDY_PERMISSION, scan_zones
+from energybench.meters.rapl_powercap import (
+    INTEGRATES_WHOLE_PERIOD,
+    NOMINAL_UPDATE_PERIOD_S,
+    REMEDY_PERMISSION,
+    scan_zones,
+)
 from energybench.meters.sysfs import is_real_sysfs
 from energybench.records.reading import Domain, Reading
 from energybench.records.vocabulary import Kind
@@ -45,6 +50,7 @@ class PyRaplMeter:
     def __init__(self, sensor: Any | None = None, domains: Sequence[Domain] | None = None) -> None:
         self.clock: Clock = MonotonicClock()
         self.nominal_update_period_s: Second | None = NOMINAL_UPDATE_PERIOD_S
+        self.integrates_whole_period = INTEGRATES_WHOLE_PERIOD
         if sensor is not None:
             known: Sequence[Domain] = domains or ()
             self.kind: Kind = "simulated"

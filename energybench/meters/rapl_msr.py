@@ -23,7 +23,7 @@ from energybench.meters.base import MeterInfo
 from energybench.meters.clock import Clock, MonotonicClock
 from energybench.meters.cpu_info import cpu_info
 from energybench.meters.cpu_topology import package_and_die, package_suffixes
-from energybench.meters.rapl_powercap import GAIN_REL, MAX_POWER_W, NOMINAL_UPDATE_PERIOD_S
+from energybench.meters.rapl_powercap import GAIN_REL, INTEGRATES_WHOLE_PERIOD, MAX_POWER_W, NOMINAL_UPDATE_PERIOD_S
 from energybench.records.reading import Domain, Reading
 from energybench.records.vocabulary import Kind
 from energybench.units import NJ_PER_J, Second
@@ -70,6 +70,7 @@ class RaplMsrMeter:
         unit_register, registers = _registers(root)
         self.clock: Clock = MonotonicClock()
         self.nominal_update_period_s: Second | None = NOMINAL_UPDATE_PERIOD_S
+        self.integrates_whole_period = INTEGRATES_WHOLE_PERIOD
         cpus = _one_cpu_per_die(root)
         #: Name, file, register, and bits of the unit: one count is 2^-bits J.
         self._counters: list[tuple[str, int, int, int]] = []

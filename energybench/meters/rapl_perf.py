@@ -20,7 +20,13 @@ from energybench.meters.base import MeterInfo, RawReading
 from energybench.meters.clock import Clock, MonotonicClock
 from energybench.meters.cpu_topology import package_suffixes
 from energybench.meters.perf_event import FIRST_DYNAMIC_TYPE, Pmu, open_counter, read_pmu
-from energybench.meters.rapl_powercap import GAIN_REL, MAX_POWER_W, NOMINAL_UPDATE_PERIOD_S, REMEDY_ABSENT
+from energybench.meters.rapl_powercap import (
+    GAIN_REL,
+    INTEGRATES_WHOLE_PERIOD,
+    MAX_POWER_W,
+    NOMINAL_UPDATE_PERIOD_S,
+    REMEDY_ABSENT,
+)
 from energybench.meters.sysfs import is_real_sysfs
 from energybench.records.reading import Domain, Reading
 from energybench.records.vocabulary import Kind
@@ -74,6 +80,7 @@ class RaplPerfMeter:
         root = Path(root)
         self.clock: Clock = MonotonicClock()
         self.nominal_update_period_s: Second | None = NOMINAL_UPDATE_PERIOD_S
+        self.integrates_whole_period = INTEGRATES_WHOLE_PERIOD
         pmu = _find_pmu(root)
         real = os.path.realpath(root) == "/sys" and is_real_sysfs(pmu.directory / "type")
         self.kind: Kind = "measured" if real and pmu.type >= FIRST_DYNAMIC_TYPE else "simulated"

@@ -30,6 +30,11 @@ NOMINAL_UPDATE_PERIOD_S: Final[Second] = 1e-3
 #: Where the zone states no limit: twice 500 W, the largest TDP of a CPU socket that was found (Intel Xeon 6980P,
 #: https://www.tomshardware.com/pc-components/cpus/leak-reveals-500w-fire-breathing-128-core-granite-rapids-xeon-6-cpu).
 #: The factor is an assumption; a socket that draws more has its windows refused, and none of them wrong.
+#: Every update carries the energy of its whole period: the status registers hold the energy consumed since they were
+#: last cleared (Intel SDM vol. 3B, energy status MSRs), and Hähnel, Döbel, Völp, Härtig 2012 (doi
+#: 10.1145/2425248.2425252) price short code paths by aligning to these updates. No maker of boards says so of a sensor.
+INTEGRATES_WHOLE_PERIOD: Final = True
+#: Twice the largest CPU datasheet power (500 W: AMD EPYC 9965, Intel Xeon 6980P), where the zone states no limit.
 MAX_POWER_W: Final[Watt] = 1000.0
 #: Turbo limits may be exceeded for moments; a bound may be generous, since counters wrap after 65 kJ or more.
 _LIMIT_MARGIN: Final = 2.0
@@ -127,6 +132,7 @@ class RaplMeter:
             )
         self.clock: Clock = MonotonicClock()
         self.nominal_update_period_s: Second | None = NOMINAL_UPDATE_PERIOD_S
+        self.integrates_whole_period = INTEGRATES_WHOLE_PERIOD
         real = os.path.realpath(root) == "/sys" and all(is_real_sysfs(zone.counter_path) for zone in zones)
         self.kind: Kind = "measured" if real else "simulated"
         self._files: list[tuple[str, int]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -11,7 +12,13 @@ from energybench.app.calibrate import calibrate
 from energybench.app.fit import fit_files
 from energybench.app.pooling import refuse_unlike
 from energybench.errors import RecordError
+from energybench.fitting.unit_gains import unit_gain
+from energybench.meters.simulated import SimulatedMeter
+from energybench.meters.virtual_device import VirtualDevice
+from energybench.protocol import VirtualExecutor, run_design
 from energybench.records.environment import Environment
+from energybench.records.run_directory import RunDirectory
+from energybench.workloads import named_design
 
 
 def environment(**changes):
@@ -100,3 +107,77 @@ def test_runs_of_two_virtual_devices_are_not_fitted_together(scenario_path, tmp_
     ]
     with pytest.raises(RecordError, match="device name \\('planted' / 'another'\\)"):
         fit_files([run.path for run in runs])
+
+
+def energies(gain: float, n: int = 8) -> dict[str, float]:
+    return {f"w{i}": gain * 10.0**-i for i in range(n)}
+
+
+def test_a_gain_is_what_the_common_workloads_agree_on():
+    other = {**energies(1.04), "w0": 1.06, "only here": 7.0}
+    found = unit_gain(energies(1.0), other)
+    assert found.gain == pytest.approx((1.04**7 * 1.06) ** (1 / 8))
+    assert found.pairs == 8
+    logs = np.log([1.06, *[1.04] * 7])
+    assert found.scatter_rel == pytest.approx(logs.std(ddof=1))
+    assert found.gain_se == pytest.approx(found.gain * logs.std(ddof=1) / 8**0.5)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (energies(1.0, 4), "4 workloads in common and a gain needs 5"),
+        (energies(1.26), r"draws \+26% against the first .* fit them apart"),
+        (energies(0.79), r"draws -21% against the first"),
+        ({**energies(1.0), "w3": 0.0}, "not positive"),
+    ],
+)
+def test_what_is_no_second_unit_is_refused(other, message):
+    with pytest.raises(RecordError, match=message):
+        unit_gain(energies(1.0), other)
+
+
+def test_units_differ_in_nothing_else():
+    with pytest.raises(RecordError, match=r"device UUID .*with --pool-units"):
+        check(environment(), environment(device_uuid="GPU-2"))
+    pair = environment(), environment(device_uuid="GPU-2", gpu_driver_version="2")
+    with pytest.raises(RecordError) as caught:
+        refuse_unlike(frame(*pair), {e.sha256: e for e in pair}, other_units=True)
+    assert "driver" in str(caught.value)
+    assert "UUID" not in str(caught.value)
+    pair = environment(), environment(device_uuid=None)
+    with pytest.raises(RecordError, match="which unit"):
+        refuse_unlike(frame(*pair), {e.sha256: e for e in pair}, other_units=True)
+
+
+def test_another_unit_joins_only_when_asked_and_with_its_gain(scenario_path, tmp_path):
+    """Two boards with one truth and gains 4 % apart: pooled they price as the first, and the note says how."""
+    runs = []
+    for uuid, gain in (("GPU-FAKE-1", 1.0), ("GPU-FAKE-2", 1.04)):
+        path = tmp_path / f"{uuid}.toml"
+        path.write_text(scenario_path.read_text().replace("gain = 1.0", f"gain = {gain}"))
+        device = VirtualDevice.load(path)
+        meter = _Board(device, uuid)
+        runs.append(RunDirectory(tmp_path / uuid))
+        design = named_design("quick")
+        run_design(design, VirtualExecutor(device), meter, runs[-1], budget_s=300.0)
+    paths = [run.path for run in runs]
+    with pytest.raises(RecordError, match="--pool-units"):
+        fit_files(paths)
+    alone, pooled = fit_files(paths[:1]).fit, fit_files(paths, pool_units=True).fit
+    note = next(note for note in pooled.notes if "GPU-FAKE-2" in note)
+    gain = float(note.split("gain of ")[1].split(" ")[0])
+    assert gain == pytest.approx(1.04, rel=0.005)
+    assert len(pooled.rows) > 1.5 * len(alone.rows)
+    assert pooled.params["static_power_w"] == pytest.approx(41.0, rel=0.01)
+    # the second named is then the one on whose scale the others are
+    assert fit_files(paths[::-1], pool_units=True).fit.params["static_power_w"] == pytest.approx(41.0 * 1.04, rel=0.01)
+
+
+class _Board(SimulatedMeter):
+    def __init__(self, device: VirtualDevice, uuid: str) -> None:
+        super().__init__(device)
+        self._uuid = uuid
+
+    def device_state(self) -> dict[str, Any]:
+        return {"uuid": self._uuid}
