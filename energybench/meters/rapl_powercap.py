@@ -27,14 +27,13 @@ from energybench.units import NJ_PER_J, NJ_PER_UJ, Nanojoule, Second, Watt, uj_t
 
 #: "approximately every 1 msec": Intel SDM vol. 3B, energy status MSRs. A statement of the maker, not a measurement.
 NOMINAL_UPDATE_PERIOD_S: Final[Second] = 1e-3
-#: Where the zone states no limit: twice 500 W, the largest TDP of a CPU socket that was found (Intel Xeon 6980P,
-#: https://www.tomshardware.com/pc-components/cpus/leak-reveals-500w-fire-breathing-128-core-granite-rapids-xeon-6-cpu).
-#: The factor is an assumption; a socket that draws more has its windows refused, and none of them wrong.
 #: Every update carries the energy of its whole period: the status registers hold the energy consumed since they were
 #: last cleared (Intel SDM vol. 3B, energy status MSRs), and Hähnel, Döbel, Völp, Härtig 2012 (doi
 #: 10.1145/2425248.2425252) price short code paths by aligning to these updates. No maker of boards says so of a sensor.
 INTEGRATES_WHOLE_PERIOD: Final = True
-#: Twice the largest CPU datasheet power (500 W: AMD EPYC 9965, Intel Xeon 6980P), where the zone states no limit.
+#: Where the zone states no limit: twice 500 W, the largest TDP of a CPU socket that was found (Intel Xeon 6980P,
+#: https://www.tomshardware.com/pc-components/cpus/leak-reveals-500w-fire-breathing-128-core-granite-rapids-xeon-6-cpu).
+#: The factor is an assumption; a socket that draws more has its windows refused, and none of them wrong.
 MAX_POWER_W: Final[Watt] = 1000.0
 #: Turbo limits may be exceeded for moments; a bound may be generous, since counters wrap after 65 kJ or more.
 _LIMIT_MARGIN: Final = 2.0

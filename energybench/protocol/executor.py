@@ -64,6 +64,11 @@ class Executor(Protocol):
         """The device now."""
         ...
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether `state` is worth asking for while work runs: where it tells of the moment, not of the time since."""
+        ...
+
     def facts(self) -> dict[str, Fact]:
         """What the environment should say of how work runs here."""
         ...
@@ -183,6 +188,11 @@ class HostExecutor:
         if free_bytes is not None:
             _refuse_larger(workload.name, needed_bytes, max(0, free_bytes - HEADROOM_BYTES), "on the host")
 
+    @property
+    def is_watched(self) -> bool:
+        """A GPU whose meter tells its state; the CPU's own counters cover the time between two looks."""
+        return self._probe is None and self._read_gpu is not None
+
     def state(self) -> DeviceState:
         """From NVML for a GPU whose meter can tell, from the kernel's files for the CPU."""
         if self._probe is not None:
@@ -244,6 +254,8 @@ class VirtualExecutor:
         if not workload.is_idle:
             prepared.run(1)
         return prepared
+
+    is_watched = False
 
     def state(self) -> DeviceState:
         """A virtual device has no thermometer and no neighbours."""

@@ -23,6 +23,7 @@ from energybench.meters.base import EnergyMeter
 from energybench.meters.characterise import characterise, nominal_update_period_s
 from energybench.meters.window import Window
 from energybench.protocol.call_time import call_time_s
+from energybench.protocol.device_state import DeviceState
 from energybench.protocol.edge_noise import counted_noise_rel
 from energybench.protocol.environment import capture_environment
 from energybench.protocol.executor import Executor, Prepared, why_it_cannot_run
@@ -32,6 +33,7 @@ from energybench.protocol.measure_window import Edges, idle_power_w, measure_win
 from energybench.protocol.plan import Row, round_rows
 from energybench.protocol.progress import Progress, SilentProgress
 from energybench.protocol.row_plan import RowPlan, plan_rows
+from energybench.protocol.state_watch import StateWatch
 from energybench.protocol.stopping import StoppingCriterion
 from energybench.protocol.validity import ValidityLimits, invalid_reason
 from energybench.protocol.warmup import WarmUp
@@ -415,6 +417,7 @@ class _Runner:
         lead_s, tail_s = draw.random() * period_s, draw.random() * period_s
         beside_w: Watt | None = None
         idle_row_id: str | None = None
+        during: tuple[DeviceState, ...] = ()
         earlier, earlier_ns = self.executor.state(), meter.clock.now_ns()
         if workload.is_idle:
             calls, idle_s = 1, self.plan.window_s + tail_s
@@ -434,14 +437,16 @@ class _Runner:
             prepared.fence()
             calls = calls_for(self.plan.window_s + tail_s, call_s)
             before, before_ns = self.executor.state(), meter.clock.now_ns()
-            measured = measure_window(
-                meter,
-                self.edges,
-                row_id=row.row_id,
-                work=lambda: prepared.run(calls),
-                fence=prepared.fence,
-                lead_s=lead_s,
-            )
+            with StateWatch(self.executor.state) if self.executor.is_watched else contextlib.nullcontext() as watch:
+                measured = measure_window(
+                    meter,
+                    self.edges,
+                    row_id=row.row_id,
+                    work=lambda: prepared.run(calls),
+                    fence=prepared.fence,
+                    lead_s=lead_s,
+                )
+            during = () if watch is None else tuple(watch.states)
         after = self.executor.state()
         recorded = replace(measured.recorded, idle_row_id=idle_row_id)
         self.readings.append(recorded.to_dict())
@@ -463,11 +468,14 @@ class _Runner:
             is_work=not workload.is_idle,
             earlier=earlier,
             earlier_s=ns_to_s(before_ns - earlier_ns),
+            during=during,
             counter_integral_ratio=self.counter_integral_ratio,
         )
         if reason is not None:
             self._last_idle = None  # what spoiled this row may have spoiled an idle window that others would share
-        clocks = [s.clock_mhz for s in (before, after) if s.clock_mhz is not None]
+        states = (before, *during, after)
+        clocks = [s.clock_mhz for s in states if s.clock_mhz is not None]
+        temps = [s.temp_c for s in (*during, after) if s.temp_c is not None]
         return RunRecord(
             run_id=self.manifest.run_id,
             row_id=row.row_id,
@@ -503,7 +511,7 @@ class _Runner:
             input_distribution=workload.input_distribution,
             idle_power_w=beside_w,
             tdp_w=self.manifest.tdp_w,
-            temp_c=after.temp_c,
+            temp_c=max(temps, default=None),
             clock_mhz=sum(clocks) / len(clocks) if clocks else None,
             valid=reason is None,
             invalid_reason=reason,

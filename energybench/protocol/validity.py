@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,17 +53,19 @@ def invalid_reason(
     is_work: bool,
     earlier: DeviceState | None = None,
     earlier_s: Second = 0.0,
+    during: Sequence[DeviceState] = (),
     counter_integral_ratio: float | None = None,
 ) -> str | None:
     """Why a window must not be used, with the numbers; None where it may.
 
     `before` and `after` are the states at its edges, `earlier` the one at the start of its row, `earlier_s` before: a
     slowdown or a neighbour there has spoiled the idle window beside it, or the pre-run that the sensor still remembers.
+    `during` are states between the edges, where the device was watched: the worst of them all decides.
     `counter_integral_ratio` is what characterising the meter found: a counter that disagrees with the power that the
     same device reports is no ground for coefficients, whichever of the two is wrong.
     """
     reasons = []
-    states = (before, after) if earlier is None else (earlier, before, after)
+    states = (before, *during, after) if earlier is None else (earlier, before, *during, after)
     slowdowns = sorted({name for state in states for name in state.slowdowns})
     if slowdowns:
         reasons.append(f"slowdown: {', '.join(slowdowns)}")
@@ -75,8 +78,9 @@ def invalid_reason(
     cores = None if earlier is None else foreign_cores(earlier, before, earlier_s)
     if limits.max_foreign_cores is not None and cores is not None and cores > limits.max_foreign_cores:
         reasons.append(f"other load before it: {cores:.2f} cores busy, {limits.max_foreign_cores:.2f} allowed")
-    if limits.max_temp_drift_c is not None and before.temp_c is not None and after.temp_c is not None:
-        drift_c = after.temp_c - before.temp_c
+    if limits.max_temp_drift_c is not None and before.temp_c is not None:
+        temps = [state.temp_c for state in (*during, after) if state.temp_c is not None]
+        drift_c = max((t - before.temp_c for t in temps), key=abs, default=0.0)
         if abs(drift_c) > limits.max_temp_drift_c:
             reasons.append(f"temperature drift: {drift_c:+.1f} °C, {limits.max_temp_drift_c:g} °C allowed")
     if window.energy_j <= 0:
