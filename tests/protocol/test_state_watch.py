@@ -17,7 +17,8 @@ CALM = DeviceState(temp_c=60.0, clock_mhz=1000.0)
 
 
 def test_a_watch_looks_until_it_is_over():
-    enough, looks = threading.Event(), []
+    enough = threading.Event()
+    looks: list[None] = []
 
     def look() -> DeviceState:
         looks.append(None)
@@ -81,11 +82,12 @@ class _Between(VirtualExecutor):
 
     is_watched = True
     inside = False
+    looked = threading.Event()
 
     def prepare(self, workload):
         prepared = super().prepare(workload)
         executor, run = self, prepared.run
-        looked = executor.looked = threading.Event()
+        looked = executor.looked
 
         def slow(calls: int) -> None:
             run(calls)
