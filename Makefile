@@ -78,6 +78,9 @@ study-meters: $(VENV)/.dev  ## virtual sensors of known truth: coverage and widt
 study-protocol: $(VENV)/.dev  ## virtual devices with every fault of a sensor: 1,000 windows each, docs/study-protocol.md
 	$(BIN)/python benchmarks/study_protocol.py 1000 docs/study-protocol.md
 
+study-design: $(VENV)/.dev  ## virtual minutes that choosing windows saves against the grid, on random devices
+	$(BIN)/python -m benchmarks.design_study
+
 bench-fit: $(VENV)/.dev  ## time the fit of 100,000 records and of 1,000 bootstrap replicates
 	$(BIN)/python benchmarks/fit.py
 
