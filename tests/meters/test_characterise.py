@@ -5,6 +5,7 @@ import pytest
 
 from energybench.errors import MeterUnavailable, UsageError
 from energybench.meters.characterise import characterise, update_noise_rel
+from energybench.meters.clock import Clock, VirtualClock
 from energybench.meters.modelled import ModelledMeter
 from energybench.meters.rapl_powercap import RaplMeter
 from energybench.meters.scenario import Scenario
@@ -12,6 +13,7 @@ from energybench.meters.simulated import SimulatedMeter
 from energybench.meters.ticks import wait_for_update
 from energybench.meters.virtual_device import VirtualDevice
 from energybench.records.reading import Domain, MeterCharacteristics, Reading
+from energybench.records.vocabulary import Kind
 
 
 @pytest.mark.parametrize("period_s", [0.02, 0.1])
@@ -113,3 +115,28 @@ def test_characteristics_without_a_power_check_are_written_as_before_it_existed(
     assert MeterCharacteristics(**old).to_dict() == old
     with_ratio = {**old, "counter_integral_ratio": 1.01}
     assert MeterCharacteristics(**with_ratio).to_dict() == with_ratio
+
+
+class Skipping:
+    """10 W in virtual time; every eleventh of its updates, 0.1 s apart, is left out."""
+
+    name = "skipping"
+    kind: Kind = "simulated"
+    domains: tuple[Domain, ...] = (Domain("gpu-0"),)
+
+    def __init__(self) -> None:
+        self.clock: Clock = VirtualClock()
+
+    def read(self) -> Reading:
+        time_ns = self.clock.now_ns()
+        self.clock.sleep(1e-3)
+        updates = time_ns // 100_000_000
+        return Reading(time_ns, {"gpu-0": (1 + updates - (updates % 11 == 0)) * 10**9})
+
+    def close(self) -> None:
+        pass
+
+
+def test_an_update_that_was_missed_does_not_lengthen_the_period():
+    found = characterise(Skipping(), updates=30)
+    assert found.update_period_s == pytest.approx(0.1, rel=0.02)
