@@ -40,6 +40,15 @@ struct EbGruArrays {
   const void *w_io, *w_ho, *b_io, *b_ho;           // null without an output gate
   void *y, *h_n;
   void* state;  // [2,B,H], output gate only
+  void* gates;  // [T,B,4 or 6,H], where they are kept
+};
+
+// Gradients of a GRU; `grad_h` may be null. y is null with an output gate, dw_io … db_ho without one.
+struct EbGruBackwardArrays {
+  const void *grad, *grad_h, *x, *h0, *y, *gates;
+  const void *w_ih, *w_hh, *w_io, *w_ho;
+  void *dx, *dh0, *dw_ih, *dw_hh, *db_ih, *db_hh;
+  void *dw_io, *dw_ho, *db_io, *db_ho;
 };
 
 struct EbAttentionArrays {
@@ -67,6 +76,29 @@ struct EbLayerNormArrays {
   void *y, *mean, *rstd;
   const void* grad;
   void *dweight, *dbias;
+};
+
+// Forward: x, weight and bias, which may be null; running_mean and running_var, null where none are kept; y, and mean,
+// rstd, new_mean and new_var, which may be null. Backward: grad, x, mean and rstd (inference: the variance) and weight;
+// dx in `y`, dweight, and dbias.
+struct EbBatchNormArrays {
+  const void *x, *weight, *bias, *running_mean, *running_var;
+  void *y, *mean, *rstd, *new_mean, *new_var;
+  const void* grad;
+  void *dweight, *dbias;
+};
+
+// Forward: x and targets (int64); y, the logarithms of the probabilities, and the loss are written.
+// Backward: the loss's gradient in `loss`, y and targets; dx.
+struct EbCrossEntropyArrays {
+  const void *x, *targets;
+  void *y, *loss, *dx;
+};
+
+// Forward: x; y and the mask (uint8) are written. Backward: x is the gradient of y, the mask; dx in `y`.
+struct EbDropoutArrays {
+  const void* x;
+  void *y, *mask;
 };
 
 // Forward: x, and y and, where they are kept, the winners of a maximum (int64) are written. Backward: x is the gradient

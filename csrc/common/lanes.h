@@ -5,6 +5,8 @@
 #include "common/arithmetic.h"
 #include "common/host_device.h"
 
+#include <cstring>
+
 #if defined(__x86_64__) && !defined(__CUDACC__)
 #include <immintrin.h>
 #endif
@@ -453,6 +455,68 @@ EB_HD EB_INLINE void transpose(Pack<T, W> (&rows)[W]) {
     }
   }
 #endif
+}
+
+// Random words as fractions of one, to 24 bits, which both element types hold exactly.
+template <class T, int W>
+EB_HD EB_INLINE Pack<T, W> fractions(const std::uint32_t* words) {
+  constexpr T kStep = static_cast<T>(1.0 / (1 << 24));
+#if !defined(__CUDACC__)
+  if constexpr (W > 1) {
+    Pack<std::int32_t, W> integers;
+    std::memcpy(&integers, words, sizeof integers);
+    return __builtin_convertvector((integers >> 8) & 0xFFFFFF, Pack<T, W>) * kStep;
+  }
+#endif
+  Pack<T, W> result{};
+  for (int l = 0; l < W; ++l) result[l] = static_cast<T>(words[l] >> 8) * kStep;
+  return result;
+}
+
+template <int W, class P>
+EB_HD EB_INLINE P if_less(P a, P b, P yes, P no) {
+#if !defined(__CUDACC__)
+  if constexpr (W > 1) return a < b ? yes : no;
+#endif
+  P result = no;
+  for (int l = 0; l < W; ++l) {
+    if (a[l] < b[l]) result[l] = yes[l];
+  }
+  return result;
+}
+
+// The first `live` lanes as bytes: 1 where they are not zero; and back, `value` where a byte is not zero.
+template <class T, int W>
+EB_HD EB_INLINE void store_flags(std::uint8_t* address, Pack<T, W> value, Index live) {
+#if !defined(__CUDACC__)
+  if constexpr (W > 1) {
+    const auto bytes = __builtin_convertvector(value != 0, Pack<std::int8_t, W>) & 1;
+    if (live == W) {
+      std::memcpy(address, &bytes, W);
+      return;
+    }
+  }
+#endif
+  for (int l = 0; l < W; ++l) {
+    if (l < live) address[l] = value[l] != 0;
+  }
+}
+template <class T, int W>
+EB_HD EB_INLINE Pack<T, W> load_flags(const std::uint8_t* address, Pack<T, W> value, Index live) {
+#if !defined(__CUDACC__)
+  if constexpr (W > 1) {
+    if (live == W) {
+      Pack<std::int8_t, W> bytes;
+      std::memcpy(&bytes, address, W);
+      return __builtin_convertvector(bytes, Pack<IndexOf<T>, W>) != 0 ? value : Pack<T, W>{};
+    }
+  }
+#endif
+  Pack<T, W> result{};
+  for (int l = 0; l < W; ++l) {
+    if (l < live && address[l] != 0) result[l] = value[l];
+  }
+  return result;
 }
 
 }  // namespace lanes

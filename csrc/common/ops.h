@@ -15,6 +15,7 @@
 #include "common/host_device.h"
 #include "common/lanes.h"
 #include "common/op_counts.h"
+#include "common/random.h"
 
 namespace eb {
 
@@ -482,6 +483,31 @@ class BasicOps {
     return p.address_[i];
   }
 
+  // ---- random numbers, and marks of a byte
+  // Numbers i, i + 1, … of a block, in [0, 1) in steps of 2⁻²⁴ whatever T is: as many specials.
+  template <class T, int W>
+  EB_HD EB_INLINE Vec<T, W> uniform(Lanes<W>, const RandomBlock& numbers, Index i) {
+    tally_.template specials<T>(live<W>());
+    return Vec<T, W>(lanes::fractions<T, W>(numbers.word + i));
+  }
+  // a < b ? yes : no.
+  template <class T, int W>
+  EB_HD EB_INLINE Vec<T, W> if_less(Vec<T, W> a, Vec<T, W> b, Vec<T, W> yes, Vec<T, W> no) {
+    tally_.template compares<T>(live<W>());
+    return Vec<T, W>(lanes::if_less<W>(a.lanes_, b.lanes_, yes.lanes_, no.lanes_));
+  }
+  // Which lanes are not zero, a byte of 1 or 0 each; and `value` in those lanes, zero in the others: moves.
+  template <class T, int W, Role kRole>
+  EB_HD EB_INLINE void store_flags(Ptr<std::uint8_t, kRole> p, Index i, Vec<T, W> value) {
+    count_store<std::uint8_t>(live<W>());
+    lanes::store_flags<T, W>(p.address_ + i, value.lanes_, static_cast<Index>(live<W>()));
+  }
+  template <class T, int W, Role kRole>
+  EB_HD EB_INLINE Vec<T, W> load_flags(Lanes<W>, Ptr<const std::uint8_t, kRole> p, Index i, Vec<T, W> value) {
+    count_load<std::uint8_t, kRole>(live<W>());
+    return Vec<T, W>(lanes::load_flags<T, W>(p.address_ + i, value.lanes_, static_cast<Index>(live<W>())));
+  }
+
   // ---- dot products over lanes
   template <class T, int W>
   EB_HD EB_INLINE Dot<T, W> dot(Vec<T, W> a, Vec<T, W> b) {
@@ -501,6 +527,11 @@ class BasicOps {
   EB_HD EB_INLINE Scalar<T> fold(Dot<T, W> a, Scalar<T> start) const {
     for (int l = 0; l < W; ++l) start.value_ = start.value_ + a.lanes_[l];
     return start;
+  }
+  // Each lane on its own: W dot products end, and every one pays the addition it owes.
+  template <class T, int W>
+  EB_HD EB_INLINE Vec<T, W> fold(Dot<T, W> a, Vec<T, W> start) const {
+    return Vec<T, W>(lanes::add<W>(start.lanes_, a.lanes_));
   }
 
  private:

@@ -23,6 +23,12 @@ struct ConvShape {
 struct GruShape {
   Index T, B, I, H;  // x[t,b,i], h[b,h]
   int has_bias, has_output_gate;
+  int keep_gates;  // forward: for the backward pass
+  int has_grad_h;  // backward: the last state has a gradient of its own
+
+  // Gates, and the values kept of each element: r z n ĥ, and o h[t] where there is an output gate.
+  EB_HD EB_INLINE Index gates() const { return has_output_gate ? 4 : 3; }
+  EB_HD EB_INLINE Index kept() const { return has_output_gate ? 6 : 4; }
 };
 
 struct AttentionShape {
@@ -42,6 +48,12 @@ struct LinearShape {
 struct RowShape {
   Index rows, n;
   int has_weight, has_bias, keep_statistics;
+};
+
+// x[n,c,s]: s is the place in an image of S.
+struct BatchNormShape {
+  Index N, C, S;
+  int has_weight, has_bias, has_running, training, keep_statistics;
 };
 
 struct PoolShape {

@@ -45,6 +45,11 @@ int eb_cpu_gru(EbVariant variant, EbDtype dtype, const eb::GruShape* shape, cons
   EB_ON_LADDER(gru(dtype, *shape, *arrays, threads, counts, error))
 }
 
+int eb_cpu_gru_backward(EbVariant variant, EbDtype dtype, const eb::GruShape* shape, const EbGruBackwardArrays* arrays,
+                        int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(gru_backward(dtype, *shape, *arrays, threads, counts, error))
+}
+
 int eb_cpu_attention(EbVariant variant, EbDtype dtype, const eb::AttentionShape* shape, const EbAttentionArrays* arrays,
                      double scale, int threads, eb::OpCounts* counts, EbError* error) {
   EB_ON_LADDER(attention(dtype, *shape, *arrays, scale, threads, counts, error))
@@ -73,6 +78,39 @@ int eb_cpu_layer_norm(EbVariant variant, EbDtype dtype, const eb::RowShape* shap
 int eb_cpu_layer_norm_backward(EbVariant variant, EbDtype dtype, const eb::RowShape* shape,
                                const EbLayerNormArrays* arrays, int threads, eb::OpCounts* counts, EbError* error) {
   EB_ON_LADDER(layer_norm_backward(dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_batch_norm(EbVariant variant, EbDtype dtype, const eb::BatchNormShape* shape,
+                      const EbBatchNormArrays* arrays, double momentum, double epsilon, int threads,
+                      eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(batch_norm(dtype, *shape, *arrays, momentum, epsilon, threads, counts, error))
+}
+
+int eb_cpu_batch_norm_backward(EbVariant variant, EbDtype dtype, const eb::BatchNormShape* shape,
+                               const EbBatchNormArrays* arrays, double epsilon, int threads, eb::OpCounts* counts,
+                               EbError* error) {
+  EB_ON_LADDER(batch_norm_backward(dtype, *shape, *arrays, epsilon, threads, counts, error))
+}
+
+int eb_cpu_cross_entropy(EbVariant variant, EbDtype dtype, const eb::RowShape* shape,
+                         const EbCrossEntropyArrays* arrays, int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(cross_entropy(dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_cross_entropy_backward(EbVariant variant, EbDtype dtype, const eb::RowShape* shape,
+                                  const EbCrossEntropyArrays* arrays, int threads, eb::OpCounts* counts,
+                                  EbError* error) {
+  EB_ON_LADDER(cross_entropy_backward(dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_dropout(EbVariant variant, EbDtype dtype, eb::Index n, const EbDropoutArrays* arrays, double keep,
+                   std::uint64_t seed, int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(dropout(dtype, n, *arrays, keep, seed, threads, counts, error))
+}
+
+int eb_cpu_dropout_backward(EbVariant variant, EbDtype dtype, eb::Index n, const EbDropoutArrays* arrays, double keep,
+                            int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(dropout_backward(dtype, n, *arrays, keep, threads, counts, error))
 }
 
 int eb_cpu_pool2d(EbVariant variant, EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbPoolArrays* arrays,

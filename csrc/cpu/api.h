@@ -9,6 +9,8 @@ int eb_cpu_conv2d(EbVariant variant, EbDtype dtype, const eb::ConvShape* shape, 
                   int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_gru(EbVariant variant, EbDtype dtype, const eb::GruShape* shape, const EbGruArrays* arrays, int threads,
                eb::OpCounts* counts, EbError* error);
+int eb_cpu_gru_backward(EbVariant variant, EbDtype dtype, const eb::GruShape* shape, const EbGruBackwardArrays* arrays,
+                        int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_attention(EbVariant variant, EbDtype dtype, const eb::AttentionShape* shape, const EbAttentionArrays* arrays,
                      double scale, int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_linear(EbVariant variant, EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays,
@@ -21,6 +23,21 @@ int eb_cpu_layer_norm(EbVariant variant, EbDtype dtype, const eb::RowShape* shap
                       double epsilon, int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_layer_norm_backward(EbVariant variant, EbDtype dtype, const eb::RowShape* shape,
                                const EbLayerNormArrays* arrays, int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_batch_norm(EbVariant variant, EbDtype dtype, const eb::BatchNormShape* shape,
+                      const EbBatchNormArrays* arrays, double momentum, double epsilon, int threads,
+                      eb::OpCounts* counts, EbError* error);
+int eb_cpu_batch_norm_backward(EbVariant variant, EbDtype dtype, const eb::BatchNormShape* shape,
+                               const EbBatchNormArrays* arrays, double epsilon, int threads, eb::OpCounts* counts,
+                               EbError* error);
+int eb_cpu_cross_entropy(EbVariant variant, EbDtype dtype, const eb::RowShape* shape,
+                         const EbCrossEntropyArrays* arrays, int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_cross_entropy_backward(EbVariant variant, EbDtype dtype, const eb::RowShape* shape,
+                                  const EbCrossEntropyArrays* arrays, int threads, eb::OpCounts* counts,
+                                  EbError* error);
+int eb_cpu_dropout(EbVariant variant, EbDtype dtype, eb::Index n, const EbDropoutArrays* arrays, double keep,
+                   std::uint64_t seed, int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_dropout_backward(EbVariant variant, EbDtype dtype, eb::Index n, const EbDropoutArrays* arrays, double keep,
+                            int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_pool2d(EbVariant variant, EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbPoolArrays* arrays,
                   int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_pool2d_backward(EbVariant variant, EbPool kind, EbDtype dtype, const eb::PoolShape* shape,

@@ -7,37 +7,51 @@
 namespace eb {
 
 // The operators that have a rung in cpu/tuned.
-#define EB_TUNED_LAUNCHES                                                                                            \
-  int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, int threads, OpCounts* counts,     \
-             EbError* error);                                                                                        \
-  int linear(EbDtype dtype, const LinearShape& shape, const EbLinearArrays& arrays, int threads, OpCounts* counts,   \
-             EbError* error);                                                                                        \
-  int elementwise(EbElementwise function, EbDtype dtype, Index n, const EbElementwiseArrays& arrays, int threads,    \
-                  OpCounts* counts, EbError* error);                                                                 \
-  int softmax(EbSoftmax kind, EbDtype dtype, const RowShape& shape, const EbSoftmaxArrays& arrays, int threads,      \
-              OpCounts* counts, EbError* error);                                                                     \
-  int layer_norm(EbDtype dtype, const RowShape& shape, const EbLayerNormArrays& arrays, double epsilon, int threads, \
-                 OpCounts* counts, EbError* error);                                                                  \
-  int layer_norm_backward(EbDtype dtype, const RowShape& shape, const EbLayerNormArrays& arrays, int threads,        \
-                          OpCounts* counts, EbError* error);                                                         \
-  int pool2d(EbPool kind, EbDtype dtype, const PoolShape& shape, const EbPoolArrays& arrays, int threads,            \
-             OpCounts* counts, EbError* error);                                                                      \
-  int pool2d_backward(EbPool kind, EbDtype dtype, const PoolShape& shape, const EbPoolArrays& arrays, int threads,   \
-                      OpCounts* counts, EbError* error);                                                             \
-  int gru(EbDtype dtype, const GruShape& shape, const EbGruArrays& arrays, int threads, OpCounts* counts,            \
-          EbError* error);                                                                                           \
-  int conv2d_nhwc(EbDtype dtype, const ConvShape& s, const EbConv2dArrays& arrays, int threads, OpCounts* counts,    \
-                  EbError* error);                                                                                   \
-  int pad2d(EbDtype dtype, const PadShape& s, const EbPadArrays& arrays, int threads, OpCounts* counts,              \
-            EbError* error);                                                                                         \
-  int pad2d_backward(EbDtype dtype, const PadShape& s, const EbPadArrays& arrays, int threads, OpCounts* counts,     \
-                     EbError* error);                                                                                \
-  int transpose(EbDtype dtype, const TransposeShape& s, const EbTransposeArrays& arrays, int threads,                \
-                OpCounts* counts, EbError* error);                                                                   \
-  int concat(EbDtype dtype, const EbConcatArrays& arrays, int threads, OpCounts* counts, EbError* error);            \
-  int gather(EbDtype dtype, const GatherShape& s, const EbGatherArrays& arrays, int threads, OpCounts* counts,       \
-             EbError* error);                                                                                        \
-  int attention(EbDtype dtype, const AttentionShape& shape, const EbAttentionArrays& arrays, double scale,           \
+#define EB_TUNED_LAUNCHES                                                                                              \
+  int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, int threads, OpCounts* counts,       \
+             EbError* error);                                                                                          \
+  int linear(EbDtype dtype, const LinearShape& shape, const EbLinearArrays& arrays, int threads, OpCounts* counts,     \
+             EbError* error);                                                                                          \
+  int elementwise(EbElementwise function, EbDtype dtype, Index n, const EbElementwiseArrays& arrays, int threads,      \
+                  OpCounts* counts, EbError* error);                                                                   \
+  int softmax(EbSoftmax kind, EbDtype dtype, const RowShape& shape, const EbSoftmaxArrays& arrays, int threads,        \
+              OpCounts* counts, EbError* error);                                                                       \
+  int layer_norm(EbDtype dtype, const RowShape& shape, const EbLayerNormArrays& arrays, double epsilon, int threads,   \
+                 OpCounts* counts, EbError* error);                                                                    \
+  int layer_norm_backward(EbDtype dtype, const RowShape& shape, const EbLayerNormArrays& arrays, int threads,          \
+                          OpCounts* counts, EbError* error);                                                           \
+  int batch_norm(EbDtype dtype, const BatchNormShape& shape, const EbBatchNormArrays& arrays, double momentum,         \
+                 double epsilon, int threads, OpCounts* counts, EbError* error);                                       \
+  int batch_norm_backward(EbDtype dtype, const BatchNormShape& shape, const EbBatchNormArrays& arrays, double epsilon, \
+                          int threads, OpCounts* counts, EbError* error);                                              \
+  int cross_entropy(EbDtype dtype, const RowShape& shape, const EbCrossEntropyArrays& arrays, int threads,             \
+                    OpCounts* counts, EbError* error);                                                                 \
+  int cross_entropy_backward(EbDtype dtype, const RowShape& shape, const EbCrossEntropyArrays& arrays, int threads,    \
+                             OpCounts* counts, EbError* error);                                                        \
+  int dropout(EbDtype dtype, Index n, const EbDropoutArrays& arrays, double keep, std::uint64_t seed, int threads,     \
+              OpCounts* counts, EbError* error);                                                                       \
+  int dropout_backward(EbDtype dtype, Index n, const EbDropoutArrays& arrays, double keep, int threads,                \
+                       OpCounts* counts, EbError* error);                                                              \
+  int gru_backward(EbDtype dtype, const GruShape& shape, const EbGruBackwardArrays& arrays, int threads,               \
+                   OpCounts* counts, EbError* error);                                                                  \
+  int pool2d(EbPool kind, EbDtype dtype, const PoolShape& shape, const EbPoolArrays& arrays, int threads,              \
+             OpCounts* counts, EbError* error);                                                                        \
+  int pool2d_backward(EbPool kind, EbDtype dtype, const PoolShape& shape, const EbPoolArrays& arrays, int threads,     \
+                      OpCounts* counts, EbError* error);                                                               \
+  int gru(EbDtype dtype, const GruShape& shape, const EbGruArrays& arrays, int threads, OpCounts* counts,              \
+          EbError* error);                                                                                             \
+  int conv2d_nhwc(EbDtype dtype, const ConvShape& s, const EbConv2dArrays& arrays, int threads, OpCounts* counts,      \
+                  EbError* error);                                                                                     \
+  int pad2d(EbDtype dtype, const PadShape& s, const EbPadArrays& arrays, int threads, OpCounts* counts,                \
+            EbError* error);                                                                                           \
+  int pad2d_backward(EbDtype dtype, const PadShape& s, const EbPadArrays& arrays, int threads, OpCounts* counts,       \
+                     EbError* error);                                                                                  \
+  int transpose(EbDtype dtype, const TransposeShape& s, const EbTransposeArrays& arrays, int threads,                  \
+                OpCounts* counts, EbError* error);                                                                     \
+  int concat(EbDtype dtype, const EbConcatArrays& arrays, int threads, OpCounts* counts, EbError* error);              \
+  int gather(EbDtype dtype, const GatherShape& s, const EbGatherArrays& arrays, int threads, OpCounts* counts,         \
+             EbError* error);                                                                                          \
+  int attention(EbDtype dtype, const AttentionShape& shape, const EbAttentionArrays& arrays, double scale,             \
                 int threads, OpCounts* counts, EbError* error);
 
 namespace naive {

@@ -92,4 +92,78 @@ EB_HD EB_INLINE void reduce(Ops& ops, Index n, Scalar<T> (&result)[kCount], cons
   }
 }
 
+// Runs of neighbours that belong together, such as a channel's planes in a batch of images.
+struct Runs {
+  Index first, count, stride, length;  // run k is [first + k · stride, … + length)
+};
+
+// f(ops, lanes, i) for every vector of every run; i is the place in the whole.
+template <int W, class Ops, class F>
+EB_HD EB_INLINE void each_run(Ops& ops, const Runs& runs, const F& f) {
+  for (Index run = 0; run < runs.count; ++run) {
+    const Index base = runs.first + run * runs.stride;
+    each_vector<W>(ops, runs.length,
+                   [&](auto& policy, auto lanes, Index i) EB_ALWAYS_INLINE { f(policy, lanes, base + i); });
+  }
+}
+
+// How sums over runs are taken. Number by number, in order: the oracle.
+struct InOrder {
+  static constexpr int kLanes = 1;
+  template <class T, int kCount, class Ops, class F>
+  EB_HD EB_INLINE static void sum(Ops& ops, const Runs& runs, Scalar<T> (&result)[kCount], const F& f) {
+    each_run<1>(ops, runs, [&](auto& policy, auto lanes, Index i) EB_ALWAYS_INLINE {
+      Vec<T, 1> value[kCount];
+      f(policy, lanes, i, value);
+      unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE { result[k] = policy.fold_add(value[k], result[k]); });
+    });
+  }
+};
+
+// In W lanes: four accumulators for whole vectors and one for the part vectors at the runs' ends, all kept from run to
+// run; each begins as its first vector and is folded at the end, so n elements cost n additions (as `reduce`).
+template <int W>
+struct InLanes {
+  static constexpr int kLanes = W;
+  template <class T, int kCount, class Ops, class F>
+  EB_HD EB_INLINE static void sum(Ops& ops, const Runs& runs, Scalar<T> (&result)[kCount], const F& f) {
+    constexpr Lanes<W> lanes{};
+    constexpr int kChains = 4;
+    const Index whole = runs.length / W, rest = runs.length - whole * W;
+    auto part = ops.first(rest);
+    Vec<T, W> chain[kChains][kCount], tail[kCount], value[kCount];
+    const auto add_up = [&](Index i, auto c) EB_ALWAYS_INLINE {
+      f(ops, lanes, i, value);
+      unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE { chain[c][k] = ops.add(chain[c][k], value[k]); });
+    };
+    for (Index run = 0; run < runs.count; ++run) {
+      const Index base = runs.first + run * runs.stride;
+      Index v = 0;
+      if (run == 0) {
+        unrolled<kChains>([&](auto c) EB_ALWAYS_INLINE {
+          if (c < whole) f(ops, lanes, base + c * W, chain[c]);
+        });
+        v = whole < kChains ? whole : kChains;
+      }
+      for (; v + kChains <= whole; v += kChains) {
+        unrolled<kChains>([&](auto c) EB_ALWAYS_INLINE { add_up(base + (v + c) * W, c); });
+      }
+      unrolled<kChains - 1>([&](auto c) EB_ALWAYS_INLINE {
+        if (v + c < whole) add_up(base + (v + c) * W, c);
+      });
+      if (rest > 0) {
+        f(part, lanes, base + whole * W, value);
+        unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE { tail[k] = run == 0 ? value[k] : part.add(tail[k], value[k]); });
+      }
+    }
+    unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE {
+      unrolled<kChains - 1>([&](auto c) EB_ALWAYS_INLINE {
+        if (c + 1 < whole) chain[0][k] = ops.add(chain[0][k], chain[c + 1][k]);
+      });
+      if (whole > 0) result[k] = ops.fold_add(chain[0][k], result[k]);
+      if (rest > 0) result[k] = part.fold_add(tail[k], result[k]);
+    });
+  }
+};
+
 }  // namespace eb

@@ -227,7 +227,8 @@ def _run_layer(mode: CountingMode, layer: _Layer, *, cell_only: bool = False) ->
         cost = shape.backward(input_grad=needed[0], state_grad=state_grad, weight_grad=weight_grad, bias=layer.bias)
         grads = [specs.new(s.shape, s.dtype) for s, there in zip(written, given, strict=True) if there]
         made = [specs.new(t.shape, t.dtype) for t, need in zip(inputs, needed, strict=True) if need]
-        reads = (*grads, x_spec if weight_grad else None, *state_specs, y, kept, *weight_specs)
+        matrices = (spec for spec, w in zip(weight_specs, layer.weights, strict=True) if w.dim() > 1)  # no biases
+        reads = (*grads, x_spec if weight_grad else None, *state_specs, y, kept, *matrices)
         label = f"{layer.operator}_backward"
         cost = cost.with_traffic(reads=reads, writes=made)
         call = OpCall(label, reads, {}, tuple(made))

@@ -24,7 +24,7 @@ from energybench.kernels.families.copies import (
     pad2d_backward,
     split_heads,
 )
-from energybench.kernels.families.gru import gru
+from energybench.kernels.families.gru import GruGradients, gru, gru_backward
 from energybench.kernels.families.linear import linear
 from energybench.kernels.families.optimisers import adam_step, momentum_step, sgd_step
 from energybench.kernels.families.pointwise import (
@@ -76,6 +76,7 @@ from energybench.kernels.repeat import PreparedCall
 
 __all__ = [
     "CountedRun",
+    "GruGradients",
     "KernelSpec",
     "PreparedCall",
     "adam_step",
@@ -98,6 +99,7 @@ __all__ = [
     "gelu",
     "gelu_backward",
     "gru",
+    "gru_backward",
     "inception",
     "instruction_sets",
     "layer_norm",

@@ -7,6 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import energybench as eb
+from energybench.records.op_counts import OpCounts
 
 SHARED = ("macs", "nominal_macs", "other_flops", "load_bytes", "store_bytes")
 some = settings(max_examples=40, deadline=None)
@@ -14,6 +15,10 @@ some = settings(max_examples=40, deadline=None)
 
 def shared(counts):
     return {name: getattr(counts, name) for name in SHARED}
+
+
+def of_direction(model, direction):
+    return shared(OpCounts.sum([row.counts for row in model.rows if row.direction == direction]))
 
 
 def assert_equal_counts(kernel, arrays, twin, inputs, **options):
@@ -48,6 +53,28 @@ def test_gru(sizes, bias, dtype):
     module = torch.nn.GRU(inputs, hidden, bias=bias, dtype=kind).requires_grad_(False)
     x, h0 = torch.zeros(steps, batch, inputs, dtype=kind), torch.zeros(batch, hidden, dtype=kind)
     assert_equal_counts("gru", (x, h0, *module.parameters()), module, (x, h0.unsqueeze(0)))
+
+
+@some
+@given(sizes=st.tuples(*[st.integers(1, 6)] * 4), bias=st.booleans(), last=st.booleans())
+def test_gru_in_training(sizes, bias, last):
+    steps, batch, inputs, hidden = sizes
+    module = torch.nn.GRU(inputs, hidden, bias=bias)
+    x, h0 = torch.zeros(steps, batch, inputs, requires_grad=True), torch.zeros(1, batch, hidden, requires_grad=True)
+
+    def twin(x, h0):
+        y, h_n = module(x, h0)
+        return (y, h_n) if last else y
+
+    model = eb.count(twin, x, h0, strict=True, backward=True)
+    weights = [p.detach() for p in module.parameters()]
+    arrays = x.detach(), h0.detach()[0]
+    assert shared(eb.kernels.count("gru", *arrays, *weights, return_gates=True)) == of_direction(model, "forward")
+    kept, y = torch.zeros(steps, batch, 4, hidden), torch.zeros(steps, batch, hidden)
+    given = (y, arrays[1] if last else None, *arrays, y, kept, *weights[:2])
+    native = eb.kernels.count("gru_backward", *given, has_bias=bias)
+    assert shared(native) == of_direction(model, "backward")
+    assert native.macs == 2 * 3 * hidden * (inputs + hidden) * steps * batch
 
 
 @some

@@ -92,6 +92,26 @@ def test_bad_gru_is_refused(change, message):
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": None}, "y is missing; give the result of the forward pass"),
+        ({"grad": torch.ones(2, 3, 4)}, "grad has shape"),
+        ({"grad_h": torch.ones(1, 3, 5)}, "grad_h has 3 dimensions"),
+        ({"gates": torch.ones(2, 3, 6, 5)}, r"gates has shape .* expected \[2, 3, 4, 5\]"),
+        ({"output_gate": GATE}, r"gates has shape .* expected \[2, 3, 6, 5\]"),
+        ({"output_gate": GATE[:2]}, "not a tuple of four"),
+        ({"w_hh": torch.ones(10, 5)}, "w_hh has shape"),
+        ({"y": torch.ones(2, 3, 5, dtype=torch.float64)}, "grad is float32 and y is float64"),
+    ],
+)
+def test_bad_gru_backward_is_refused(change, message):
+    y, _, gates = kernels.gru(**GRU, return_gates=True)
+    weights = {name: array for name, array in GRU.items() if not name.startswith("b_")}
+    with pytest.raises(UsageError, match=message):
+        kernels.gru_backward(**{"grad": y, "grad_h": None, "y": y, "gates": gates, **weights, **change})
+
+
+@pytest.mark.parametrize(
     ("shapes", "options", "message"),
     [
         (((2, 3, 4), (2, 3, 4), (2, 3, 4)), {}, "q has 3 dimensions"),

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from energybench import kernels
+
 
 def normal(seed, *shape, dtype="float32"):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
@@ -100,6 +102,26 @@ def gru_arrays(T, B, I, H, bias, gate, dtype="float32"):  # noqa: E741
 def test_gru(agree, T, B, I, H, bias, gate, dtype):  # noqa: E741
     inputs, weights, options = gru_arrays(T, B, I, H, bias, gate, dtype)
     agree("gru", inputs, weights, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("T", "B", "I", "H"), [(1, 1, 1, 1), (1, 2, 3, 5), (4, 3, 2, 3), (2, 7, 6, 17)])
+def test_gru_backward(agree, T, B, I, H, bias, gate, dtype):  # noqa: E741
+    inputs, weights, options = gru_arrays(T, B, I, H, bias, gate, dtype)
+    agree("gru", inputs, weights, return_gates=True, **options)
+    y, h_n, gates = kernels.gru(*inputs, *weights, return_gates=True, **options)
+    extra = {"output_gate": (*options["output_gate"][:2], None, None)} if gate else {}
+    given = [normal(9, *y.shape, dtype=dtype), h_n if bias else None, *inputs, None if gate else y, gates]
+    agree("gru_backward", given, weights[:2], has_bias=bias, **extra)
+
+
+def test_gru_backward_of_many_rows(agree):
+    """The weights' gradients are products over all steps and sequences, which are taken 256 at a time."""
+    inputs, weights, _ = gru_arrays(130, 2, 1, 2, bias=True, gate=False)
+    y, _, gates = kernels.gru(*inputs, *weights, return_gates=True)
+    agree("gru_backward", [normal(9, *y.shape) / 9, None, *inputs, y, gates], weights[:2], has_bias=True)
 
 
 def test_gru_of_many_rows(agree):

@@ -5,6 +5,7 @@ import torch
 
 from energybench import kernels
 
+UNIT = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
 # T, B, I, H; the last ones have several strips and tiles, a team of threads, and an input side in two blocks
 SHAPES = [(1, 1, 1, 1), (1, 3, 5, 7), (5, 2, 3, 4), (9, 3, 8, 5), (4, 1, 17, 13), (3, 7, 5, 69), (2, 2, 261, 35)]
 # Each state is a sum of I + H products through contractions (|σ'| ≤ 1/4, |tanh'| ≤ 1); a state in (−1, 1) carries its
@@ -101,3 +102,98 @@ def test_gru_takes_arrays_that_are_not_dense_or_not_aligned(rungs_here):
         for arrays in (shifted, strided):
             found = kernels.gru(*arrays, variant=variant)
             assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+# ---- backward through time
+def reference_cell(x, h0, w_ih, w_hh, b_ih, b_hh, w_io=None, w_ho=None, b_io=None, b_ho=None):
+    """The cell by its equations in docs/kernels/gru.md, for autograd; `torch.nn.GRU` has no output gate."""
+    h, outputs = h0, []
+    for at_t in x:
+        i_r, i_z, i_n = torch.nn.functional.linear(at_t, w_ih, b_ih).chunk(3, -1)
+        h_r, h_z, h_n = torch.nn.functional.linear(h, w_hh, b_hh).chunk(3, -1)
+        z, n = torch.sigmoid(i_z + h_z), torch.tanh(i_n + torch.sigmoid(i_r + h_r) * h_n)
+        gate = 1.0
+        if w_io is not None:
+            of_input, of_state = torch.nn.functional.linear(at_t, w_io, b_io), torch.nn.functional.linear(h, w_ho, b_ho)
+            gate = torch.sigmoid(of_input + of_state)
+        h = (1 - z) * n + z * h
+        outputs.append(h if w_io is None else gate * torch.tanh(h))
+    return torch.stack(outputs), h
+
+
+def torchs_gradients(x, h0, weights, gate, grad, grad_h, *, bias):
+    """float64 gradients by autograd: of torch's own layer, or of the equations where there is an output gate."""
+    inputs = [a.double().requires_grad_() for a in (x, h0, *weights, *(g for g in gate if g is not None))]
+    x, h0, *parameters = inputs
+    if any(g is not None for g in gate):
+        cell_weights = parameters[:4] if bias else [*parameters[:2], None, None]
+        y, h_n = reference_cell(x, h0, *cell_weights, *parameters[len(weights) :])
+    else:
+        flags = {"has_biases": bias, "num_layers": 1, "dropout": 0.0, "train": True}
+        y, h_n = torch.gru(x, h0[None], parameters, **flags, bidirectional=False, batch_first=False)
+        h_n = h_n[0]
+    loss = (y * grad.double()).sum() + (0 if grad_h is None else (h_n * grad_h.double()).sum())
+    return torch.autograd.grad(loss, inputs)
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("T", "B", "I", "H"), SHAPES)
+def test_gru_backward_equals_autograd(T, B, I, H, dtype, bias, gated, assert_within, rungs_here):  # noqa: E741
+    _, x, h0, weights = cell(T, B, I, H, dtype, bias=bias)
+    gate = output_gate(H, I, dtype, bias=bias) if gated else (None,) * 4
+    options = {"output_gate": gate} if gated else {}
+    grad, grad_h = torch.randn(T, B, H, dtype=dtype), torch.randn(B, H, dtype=dtype) if bias else None
+    reference = torchs_gradients(x, h0[0], weights, gate, grad, grad_h, bias=bias)
+    # Sums of at most T·B or (G·H + I) products, T of them behind one another, of gates that are off by as much.
+    terms = T * (4 * H + I) + T * B + 20
+    for variant, threads in product(rungs_here("gru_backward"), (1, 2)):
+        run = {"variant": variant, "threads": threads}
+        y, h_n, kept = kernels.gru(x, h0[0], *weights, return_gates=True, **options, **run)
+        plain = kernels.gru(x, h0[0], *weights, **options, **run)
+        assert torch.equal(y, plain[0])
+        assert torch.equal(h_n, plain[1])
+        given = (grad, grad_h, x, h0[0], None if gated else y, kept, *weights[:2])
+        found = kernels.gru_backward(*given, has_bias=bias, **options, **run)
+        there = [g for g in found if g is not None]
+        assert [g is None for g in found[4:]] == [not bias] * 2 + [not gated] * 2 + [not (gated and bias)] * 2
+        for gradient, expected in zip(there, reference, strict=True):
+            assert_within(gradient, expected, terms * UNIT[dtype] * float(expected.abs().max()))
+
+
+def test_gru_backward_with_a_nan_spreads_it_to_earlier_steps_alone(rungs_here):
+    _, x, h0, weights = cell(5, 3, 4, 37, torch.float32)
+    for variant in rungs_here("gru_backward"):
+        y, _, kept = kernels.gru(x, h0[0], *weights, return_gates=True, variant=variant)
+        grad = torch.ones_like(y)
+        grad[2, 1, 5] = float("nan")
+        found = kernels.gru_backward(grad, None, x, h0[0], y, kept, *weights[:2], variant=variant)
+        spoiled = torch.isnan(found.x).any(-1)
+        assert spoiled.tolist() == [[False, t <= 2, False] for t in range(5)]
+        assert torch.isnan(found.h0).any(-1).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("H", [5, 150])
+def test_gru_backward_gives_the_same_bits_with_any_number_of_threads(H, rungs_here):
+    _, x, h0, weights = cell(9, 3, 8, H, torch.float32)
+    for variant in rungs_here("gru_backward"):
+        y, h_n, kept = kernels.gru(x, h0[0], *weights, return_gates=True, variant=variant)
+        given = (y, h_n, x, h0[0], y, kept, *weights[:2])
+        one = kernels.gru_backward(*given, variant=variant, threads=1)
+        for threads in (2, 3, 16):
+            other = kernels.gru_backward(*given, variant=variant, threads=threads)
+            assert all(a is b is None or torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_gru_backward_takes_arrays_that_are_not_dense_or_not_aligned(rungs_here):
+    _, x, h0, weights = cell(4, 3, 6, 21, torch.float32)
+    y, h_n, kept = kernels.gru(x, h0[0], *weights, return_gates=True)
+    given = [y, h_n, x, h0[0], y, kept, *weights[:2]]
+    shifted = [torch.cat([torch.zeros(1), w.flatten()])[1:].view(w.shape) for w in given]
+    strided = [torch.stack([w, w], -1)[..., 0] for w in given]
+    for variant in rungs_here("gru_backward"):
+        expected = kernels.gru_backward(*given, variant=variant)
+        for arrays in (shifted, strided):
+            found = kernels.gru_backward(*arrays, variant=variant)
+            assert all(a is b is None or torch.equal(a, b) for a, b in zip(found, expected, strict=True))

@@ -55,6 +55,15 @@ inline void* output(const py::object& object, const char* name, EbDtype dtype, s
   return data_of(object, name, dtype, shape, true);
 }
 
+// An array of another element type than the call's, such as places (int64) or marks (uint8).
+template <class E>
+void* other_data_of(const py::object& object, const char* name, std::initializer_list<Index> shape, bool written) {
+  if (!py::isinstance<py::array_t<E>>(object)) {
+    throw py::value_error(std::string(name) + ": wrong shape, element type, layout or not writeable");
+  }
+  return data_of(object, name, shape, written);
+}
+
 inline void require(bool condition, const char* message) {
   if (!condition) throw py::value_error(message);
 }

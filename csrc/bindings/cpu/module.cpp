@@ -13,6 +13,7 @@
 #include "bindings/cpu/probes.h"
 #include "bindings/cpu/repeat.h"
 #include "bindings/cpu/rows.h"
+#include "bindings/cpu/training.h"
 
 namespace py = pybind11;
 
@@ -58,4 +59,5 @@ PYBIND11_MODULE(_cpu, module) {
   eb::bindings::define_conv_nhwc(module);
   eb::bindings::define_probes(module);
   eb::bindings::define_repeat(module);
+  eb::bindings::define_training(module);
 }

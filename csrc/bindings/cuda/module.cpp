@@ -67,9 +67,9 @@ py::object conv2d(const std::string& dtype, const std::vector<Index>& sizes, con
 py::object gru(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, int device,
                std::uintptr_t stream, bool counting) {
   require_sizes(sizes, 4, a, 13);
-  const eb::GruShape s{sizes[0], sizes[1], sizes[2], sizes[3], a[4] != 0, a[6] != 0};
-  const EbGruArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3),  at(a, 4),  at(a, 5), at(a, 6),
-                           at(a, 7), at(a, 8), at(a, 9), at(a, 10), at(a, 11), at(a, 12)};
+  const eb::GruShape s{sizes[0], sizes[1], sizes[2], sizes[3], a[4] != 0, a[6] != 0, 0, 0};
+  const EbGruArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3),  at(a, 4),  at(a, 5),  at(a, 6),
+                           at(a, 7), at(a, 8), at(a, 9), at(a, 10), at(a, 11), at(a, 12), nullptr};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
     return eb_cuda_gru(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);

@@ -3,7 +3,7 @@
 #include "kernels/gru.h"
 
 #include "cpu/rungs.h"
-#include "cpu/tuned/gemm.h"
+#include "cpu/tuned/gru_tile.h"
 #include "cpu/workspace.h"
 
 namespace eb::EB_ISA {
@@ -12,24 +12,6 @@ namespace {
 // Rows (step, sequence) whose input side is worked out at a time: bounds the scratch memory, and packs w_ih seldom
 // enough to cost little.
 constexpr Index kChunkRows = 1024;
-// MACs of the recurrent side below which a step is worth no barrier: one thread takes them all.
-constexpr Index kTeamMacs = 1 << 16;
-
-// The register tile of a step, for one sequence: two vectors for each gate, so that the multiply-adds' latency is
-// hidden. More sequences share the weights: up to kSequences of them.
-template <class T>
-using StepShape = Tile<T, kLanes<T>, 1, 2>;
-#if EB_VECTOR_BYTES == 64 && defined(__AVX512F__)
-template <int kGates>
-constexpr int kSequences = kGates == 3 ? 4 : 2;  // 24 or 16 sums of 32 registers
-#elif EB_VECTOR_BYTES == 64
-template <int kGates>
-constexpr int kSequences = 1;
-#else
-template <int kGates>
-constexpr int kSequences = kGates == 3 ? 2 : 1;  // 12 or 8 sums of 16 registers
-#endif
-
 // What a call needs of scratch memory, and where each part of it lies.
 template <class T>
 struct GruPlan {
@@ -47,16 +29,6 @@ struct GruPlan {
     return panels_at() + GemmPlan<GemmShape<T>>{chunk_steps() * s.B, 3 * s.H, s.I}.panel_elements();
   }
 };
-
-// kRows sequences at a time, and half as many where fewer are left.
-template <class Shape, int kGates, int kRows, class Ops, class T, class Scratch>
-EB_INLINE void gru_strip(Ops& ops, const GruOperands<Ops, T>& a, const GruShape& s, Scratch inputs, Scratch panel,
-                         Scratch h, Index t, Index b, Index strip) {
-  for (; b + kRows <= s.B; b += kRows) {
-    gru_step_tile<Shape, kGates, kRows>(ops, a, s, inputs, panel, h, t, b, strip);
-  }
-  if constexpr (kRows > 1) gru_strip<Shape, kGates, kRows / 2>(ops, a, s, inputs, panel, h, t, b, strip);
-}
 
 template <bool kOutputGate, class Ops, class T>
 void gru_sequence(const GruOperands<Ops, T>& a, const GruShape& s, T* memory, int threads, OpCounts* counts) {
@@ -77,10 +49,7 @@ void gru_sequence(const GruOperands<Ops, T>& a, const GruShape& s, T* memory, in
     };
 #pragma omp for schedule(static) nowait
     for (Index e = 0; e < plan.strips() * kGates; ++e) {
-      const Index unit = e / kGates * Shape::kColumns;
-      gemm_pack_strip<T, Shape::kColumns, Shape::kLanes>(ops, gru_gate_weights(a, s, e % kGates),
-                                                         scratch.at(e * s.H * Shape::kColumns), unit,
-                                                         std::min<Index>(Shape::kColumns, s.H - unit), 0, s.H);
+      pack_gate_strip<Shape, T>(ops, gru_gate_weights(a, s, e % kGates), s.H, scratch, e / kGates, e % kGates, kGates);
     }
 #pragma omp for schedule(static) nowait
     for (Index e = 0; e < s.B * s.H; ++e) ops.store(first_state, e, ops.load(a.h0, e));
@@ -97,9 +66,10 @@ void gru_sequence(const GruOperands<Ops, T>& a, const GruShape& s, T* memory, in
                  EB_ALWAYS_INLINE { return ColumnStart<decltype(a.b_ih)>{bias.at(n), s.has_bias != 0}; });
       }
       const auto step = [&](Index t, Index strip) EB_ALWAYS_INLINE {
-        gru_strip<Shape, kGates, kSequences<kGates>>(ops, a, s, inputs.at((t - t0) * s.B * kGates * s.H),
-                                                     scratch.at(strip * plan.strip_elements()), state_before(t), t, 0,
-                                                     strip);
+        each_sequence_tile<kSequences<kGates>>(0, s.B, [&](auto count, Index b) EB_ALWAYS_INLINE {
+          gru_step_tile<Shape, kGates, count>(ops, a, s, inputs.at((t - t0) * s.B * kGates * s.H),
+                                              scratch.at(strip * plan.strip_elements()), state_before(t), t, b, strip);
+        });
       };
       if (in_team) {
         for (Index t = t0; t < t0 + steps; ++t) {

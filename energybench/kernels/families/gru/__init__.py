@@ -1,8 +1,8 @@
-"""The gated recurrent unit."""
+"""The gated recurrent unit, forward and backward through time."""
 
-from energybench.kernels.families.gru.launch import GRU, gru
+from energybench.kernels.families.gru.launch import GRU, GRU_BACKWARD, GruGradients, gru, gru_backward
 from energybench.kernels.operator import Operator
 
-OPERATORS: tuple[Operator, ...] = (GRU,)
+OPERATORS: tuple[Operator, ...] = (GRU, GRU_BACKWARD)
 
-__all__ = ["OPERATORS", "gru"]
+__all__ = ["OPERATORS", "GruGradients", "gru", "gru_backward"]
