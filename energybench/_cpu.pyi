@@ -55,6 +55,51 @@ def conv2d(
     threads: int,
     counting: bool,
 ) -> _Counts | None: ...
+def batch_norm(
+    x: _Array,
+    weight: _Array | None,
+    bias: _Array | None,
+    running_mean: _Array | None,
+    running_var: _Array | None,
+    y: _Array,
+    mean: _Array | None,
+    rstd: _Array | None,
+    new_mean: _Array | None,
+    new_var: _Array | None,
+    momentum: float,
+    epsilon: float,
+    training: bool,
+    variant: str,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...
+def batch_norm_backward(
+    grad: _Array,
+    x: _Array,
+    mean: _Array,
+    spread: _Array,
+    weight: _Array | None,
+    dx: _Array,
+    dweight: _Array | None,
+    dbias: _Array | None,
+    epsilon: float,
+    training: bool,
+    variant: str,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...
+def cross_entropy(
+    x: _Array, targets: _Array, y: _Array, loss: _Array, variant: str, threads: int, counting: bool
+) -> _Counts | None: ...
+def cross_entropy_backward(
+    grad: _Array, y: _Array, targets: _Array, dx: _Array, variant: str, threads: int, counting: bool
+) -> _Counts | None: ...
+def dropout(
+    x: _Array, y: _Array, mask: _Array, keep: float, seed: int, variant: str, threads: int, counting: bool
+) -> _Counts | None: ...
+def dropout_backward(
+    grad: _Array, mask: _Array, dx: _Array, keep: float, variant: str, threads: int, counting: bool
+) -> _Counts | None: ...
 def gru(
     x: _Array,
     h0: _Array,

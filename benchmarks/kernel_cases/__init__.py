@@ -12,7 +12,7 @@ from energybench import kernels
 from energybench.records.op_counts import OpCounts
 
 #: Modules of this package.
-FAMILIES: Final = ("linear", "conv", "sequences", "between_layers", "layouts", "compositions")
+FAMILIES: Final = ("linear", "conv", "sequences", "between_layers", "layouts", "compositions", "training")
 
 
 @dataclass(frozen=True)

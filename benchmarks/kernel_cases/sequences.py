@@ -1,4 +1,4 @@
-"""GRU sequences and the core of attention at small batch."""
+"""GRU sequences, forward and backward, and the core of attention at small batch."""
 
 from __future__ import annotations
 
@@ -29,6 +29,29 @@ def _gru(T: int, B: int, H: int) -> Case:
     )
 
 
+def _gru_backward(T: int, B: int, H: int) -> Case:
+    """The backward pass alone: torch's graph is made once and kept."""
+    torch.manual_seed(T + B + H)
+    layer = torch.nn.GRU(H, H)
+    x, h0 = torch.randn(T, B, H, requires_grad=True), torch.randn(1, B, H, requires_grad=True)
+    grad = torch.randn(T, B, H)
+    with torch.enable_grad():
+        y, _ = layer(x, h0)
+    wanted = (x, h0, *layer.parameters())
+    weights = [p.detach() for p in layer.parameters()]
+    arrays = x.detach(), h0.detach()[0]
+    kept_y, _, gates = kernels.gru(*arrays, *weights, return_gates=True)
+    given = (grad, None, *arrays, kept_y, gates, *weights[:2])
+    return Case(
+        "sequences",
+        f"gru_backward T={T} B={B} I=H={H}",
+        lambda threads: lambda: kernels.gru_backward(*given, threads=threads),
+        lambda: lambda: torch.autograd.grad(y, wanted, grad, retain_graph=True),
+        lambda: kernels.count("gru_backward", *given),
+        _GOAL,
+    )
+
+
 def _attention(B: int, Hn: int, S: int, causal: bool) -> Case:
     torch.manual_seed(B + Hn + S)
     q, k, v = (torch.randn(B, Hn, S, 64) for _ in range(3))
@@ -47,6 +70,10 @@ CASES: Final = (
     _gru(128, 1, 256),
     _gru(64, 4, 512),
     _gru(64, 16, 256),
+    _gru_backward(32, 1, 64),
+    _gru_backward(128, 1, 256),
+    _gru_backward(64, 4, 512),
+    _gru_backward(64, 16, 256),
     _attention(1, 8, 64, causal=False),
     _attention(1, 8, 256, causal=False),
     _attention(1, 8, 512, causal=True),

@@ -11,6 +11,7 @@ from energybench.kernels.compositions import (
 )
 from energybench.kernels.counted import CountedRun, count, counted_run
 from energybench.kernels.families.attention import attention
+from energybench.kernels.families.batch_norm import BatchNorm, batch_norm, batch_norm_backward
 from energybench.kernels.families.conv import conv2d
 from energybench.kernels.families.conv1d import conv1d
 from energybench.kernels.families.conv_nhwc import conv2d_nhwc
@@ -24,8 +25,10 @@ from energybench.kernels.families.copies import (
     pad2d_backward,
     split_heads,
 )
+from energybench.kernels.families.dropout import dropout, dropout_backward
 from energybench.kernels.families.gru import GruGradients, gru, gru_backward
 from energybench.kernels.families.linear import linear
+from energybench.kernels.families.losses import cross_entropy, cross_entropy_backward
 from energybench.kernels.families.optimisers import adam_step, momentum_step, sgd_step
 from energybench.kernels.families.pointwise import (
     add,
@@ -75,6 +78,7 @@ from energybench.kernels.registry import KernelSpec, list_kernels
 from energybench.kernels.repeat import PreparedCall
 
 __all__ = [
+    "BatchNorm",
     "CountedRun",
     "GruGradients",
     "KernelSpec",
@@ -84,6 +88,8 @@ __all__ = [
     "attention",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
     "causal_conv1d",
     "concat_channels",
     "conv1d",
@@ -91,8 +97,12 @@ __all__ = [
     "conv2d_nhwc",
     "count",
     "counted_run",
+    "cross_entropy",
+    "cross_entropy_backward",
     "default_threads",
     "describe_native",
+    "dropout",
+    "dropout_backward",
     "embed_positions",
     "embedding",
     "feed_forward",

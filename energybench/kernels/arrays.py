@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 KERNEL_DTYPES: Final = ("float32", "float64")
 #: Element types of places (the winners of a maximum, the targets of a loss).
 PLACE_DTYPES: Final = ("int64",)
+#: Element types of masks.
+MASK_DTYPES: Final = ("uint8",)
 #: More elements than any 64-bit machine can address; beyond it index arithmetic would not be exact.
 _MOST_ELEMENTS: Final = 2**60
 

@@ -18,7 +18,9 @@ def shared(counts):
 
 
 def of_direction(model, direction):
-    return shared(OpCounts.sum([row.counts for row in model.rows if row.direction == direction]))
+    """The layer's own rows: torch also hands a zero gradient of the unused last state through its stack of layers."""
+    rows = [row for row in model.rows if row.direction == direction and row.operator.startswith("gru")]
+    return shared(OpCounts.sum([row.counts for row in rows]))
 
 
 def assert_equal_counts(kernel, arrays, twin, inputs, **options):
@@ -55,18 +57,20 @@ def test_gru(sizes, bias, dtype):
     assert_equal_counts("gru", (x, h0, *module.parameters()), module, (x, h0.unsqueeze(0)))
 
 
+class FirstResult(torch.nn.GRU):
+    """A GRU whose last state nobody uses."""
+
+    def forward(self, x, h0):
+        return super().forward(x, h0)[0]
+
+
 @some
 @given(sizes=st.tuples(*[st.integers(1, 6)] * 4), bias=st.booleans(), last=st.booleans())
 def test_gru_in_training(sizes, bias, last):
     steps, batch, inputs, hidden = sizes
-    module = torch.nn.GRU(inputs, hidden, bias=bias)
+    module = (torch.nn.GRU if last else FirstResult)(inputs, hidden, bias=bias)
     x, h0 = torch.zeros(steps, batch, inputs, requires_grad=True), torch.zeros(1, batch, hidden, requires_grad=True)
-
-    def twin(x, h0):
-        y, h_n = module(x, h0)
-        return (y, h_n) if last else y
-
-    model = eb.count(twin, x, h0, strict=True, backward=True)
+    model = eb.count(module, x, h0, strict=True, backward=True)
     weights = [p.detach() for p in module.parameters()]
     arrays = x.detach(), h0.detach()[0]
     assert shared(eb.kernels.count("gru", *arrays, *weights, return_gates=True)) == of_direction(model, "forward")

@@ -99,6 +99,8 @@ def batch_norm(call: OpCall) -> Cost:
     affine = [t for t in (weight, bias) if t is not None]
     if not training:
         work = ops("batch_norm_eval").times(x.numel).plus(ops("batch_norm_eval_channel").times(channels))
+        without = Ops(muls=int(weight is None), adds=int(bias is None))  # scale = rsqrt, shift = −μ·scale
+        work = work.plus(without.times(-channels))
         return Cost("norm", ops=work).with_traffic(reads=(x, *affine, *stats), writes=call.results[:1])
     work = ops("layer_norm").times(x.numel).plus(ops("layer_norm_row").times(channels))
     work = work.plus(_affine(x.numel, weight=weight is not None, bias=bias is not None))
@@ -116,15 +118,23 @@ def batch_norm_backward(call: OpCall) -> Cost:
     """(grad, input, weight, running_mean, running_var, save_mean, save_invstd, train, eps, mask)."""
     grad, x, weight, mean, var, save_mean, save_rstd, train = call.args[:8]
     mask = call.args[9] if len(call.args) > 9 else (True, True, True)
-    work = Ops()
-    if mask[0]:
-        if train:
-            work = ops("layer_norm_backward").times(x.numel).plus(ops("layer_norm_backward_row").times(x.shape[1]))
-        else:
-            work = ops("batch_norm_eval_backward").times(x.numel)
-    work = work.plus(_affine(x.numel, weight=bool(mask[1]), bias=bool(mask[2]), suffix="_backward"))
-    stats = (save_mean, save_rstd) if train else (mean, var)
-    return Cost("norm", ops=work).with_traffic(reads=(grad, x, weight, *stats))
+    affine = weight is not None
+    of_weight, of_bias = affine and bool(mask[1]), affine and bool(mask[2])
+    channels, work = x.shape[1], Ops()
+    if train and mask[0]:  # Σg and Σg·x̂ are the gradients of bias and weight
+        work = ops("layer_norm_backward").times(x.numel).plus(ops("layer_norm_backward_row").times(channels))
+        work = work.plus(Ops(muls=int(affine)).times(channels))  # γ·rstd
+    elif train:
+        work = _affine(x.numel, weight=of_weight, bias=of_bias, suffix="_backward")
+    else:
+        work = ops("batch_norm_eval_backward").times(x.numel if mask[0] else 0)
+        work = work.plus(Ops(adds=1, specials=1, muls=int(affine and bool(mask[0])) + of_weight).times(channels))
+        # Σ g·(x − μ), times rstd once a channel
+        work = work.plus(Ops(adds=2 * of_weight + of_bias, muls=int(of_weight)).times(x.numel))
+    if train:
+        return Cost("norm", ops=work).with_traffic(reads=(grad, x, weight, save_mean, save_rstd))
+    reads = (grad, x if of_weight else None, weight, mean if of_weight else None, var)
+    return Cost("norm", ops=work).with_traffic(reads=reads)
 
 
 @register_formula("aten::_softmax", "aten::softmax", "aten::_safe_softmax")
