@@ -380,15 +380,17 @@ EB_HD EB_INLINE void gru_backward_tile(Ops& ops, const GruBackwardOperands<Ops, 
   constexpr Lanes<kLanes> lanes{};
   const Index first = strip * kColumns;  // hidden unit
   const auto inside = [&](Index v) EB_ALWAYS_INLINE { return s.H - first - v * kLanes; };
-  Vec<T, kLanes> arrived[kRows][kVectors];
+  const auto zero = ops.broadcast(lanes, ops.constant(Constant<T, 0>{}));
+  using V = std::remove_const_t<decltype(zero)>;
+  V arrived[kRows][kVectors];
 
   if (t < s.T - 1) {
-    Dot<T, kLanes> sum[kRows][kGates * kVectors];
+    decltype(ops.dot(zero, zero)) sum[kRows][kGates * kVectors];
     const auto later = sums.at(((t + 1) * s.B + b) * kSlots * s.H);
     const auto products = [&](Index k, auto is_first) EB_ALWAYS_INLINE {
       unrolled<kGates>([&](auto gate) EB_ALWAYS_INLINE {
         constexpr Index slot = gate == 2 ? kGates : static_cast<int>(gate);
-        Vec<T, kLanes> w[kVectors];
+        V w[kVectors];
         unrolled<kVectors>(
             [&](auto v) EB_ALWAYS_INLINE { w[v] = ops.load(lanes, panel, (gate * s.H + k) * kColumns + v * kLanes); });
         unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
@@ -418,7 +420,6 @@ EB_HD EB_INLINE void gru_backward_tile(Ops& ops, const GruBackwardOperands<Ops, 
   } else {
     unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
       auto part = ops.first(inside(v));
-      const auto zero = part.broadcast(lanes, part.constant(Constant<T, 0>{}));
       unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
         arrived[r][v] = s.has_grad_h ? part.load(lanes, a.grad_h, (b + r) * s.H + first + v * kLanes) : zero;
       });

@@ -111,6 +111,10 @@ struct RawOps {
     for (int l = 0; l < kLanes<P>; ++l) start = start + a[l];
     return start;
   }
+  template <class P, std::enable_if_t<!std::is_arithmetic_v<P>, int> = 0>
+  EB_INLINE P fold(P a, P start) const {
+    return start + a;
+  }
   template <class P>
   EB_INLINE float sum(P a) const {
     float result = a[0];

@@ -15,16 +15,16 @@ using namespace eb;
 
 template <class Ops>
 EB_HD void body(Ops& ops, typename Ops::template Activation<const float> x, typename Ops::template Activation<float> y,
-                Parameter<float> p, float run_time, Index i) {{
+                Parameter<float> p, float run_time, Index i, const RandomBlock& numbers) {{
   auto a = ops.load(x, i);
   auto b = ops.load(x, i + 1);
   auto v = ops.load(Lanes<8>{{}}, x, i);
   auto d = ops.template negative_infinity<double>();
   {statement}
-  (void)a; (void)b; (void)v; (void)d; (void)p; (void)run_time; (void)y;
+  (void)a; (void)b; (void)v; (void)d; (void)p; (void)run_time; (void)y; (void)numbers;
 }}
 template void body<{policy}>({policy}&, {policy}::Activation<const float>, {policy}::Activation<float>,
-                             Parameter<float>, float, Index);
+                             Parameter<float>, float, Index, const RandomBlock&);
 """
 
 ALLOWED = "ops.store(y, i, ops.mac(a, b, ops.add(ops.mul(a, ops.parameter(p)), ops.sum(ops.mac(v, v, v)))));"
@@ -55,6 +55,8 @@ FORBIDDEN = {
         "ops.store(x, i, a);",
         "no matching function for call to|read-only|deduced conflict",
     ),
+    "a random word as a number": ("a = ops.mul(a, numbers.word[0]);", "no matching function for call to"),
+    "a random word as a scalar": ("a = Scalar<float>(numbers.word[0]);", "is private within this context"),
     "reading a parameter": ("run_time = p.value_;", "is private within this context"),
     "peeping at the tally": ("run_time = sizeof(ops.tally_);", "is private within this context"),
 }

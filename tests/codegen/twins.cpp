@@ -44,8 +44,9 @@ EB_KERNEL gru_forward_naive(const float* x, const float* h0, const float* w_ih, 
                             const float* b_hh, float* y, float* h_n, eb::GruShape s, eb::Index t) {
   Ops ops;
   const Weight none(nullptr);
-  const eb::GruOperands<Ops, float> a{Input(x), Input(h0), Weight(w_ih), Weight(w_hh), Weight(b_ih), Weight(b_hh), none,
-                                      none,     none,      none,         Output(y),    Output(h_n),  Output(h_n)};
+  const eb::GruOperands<Ops, float> a{Input(x),     Input(h0),   Weight(w_ih), Weight(w_hh),   Weight(b_ih),
+                                      Weight(b_hh), none,        none,         none,           none,
+                                      Output(y),    Output(h_n), Output(h_n),  Output(nullptr)};
   EB_FOR(e, s.B * s.H) {
     eb::gru_forward_naive(ops, a, s, t, e / s.H, e % s.H);
 #if EB_EXTRA
@@ -93,7 +94,8 @@ EB_KERNEL softmax_forward_naive(const float* x, float* y, eb::RowShape s) {
 EB_KERNEL layer_norm_forward_naive(const float* x, const float* weight, const float* bias, float* y,
                                    Ops::Parameter<float> length, Ops::Parameter<float> epsilon, eb::RowShape s) {
   Ops ops;
-  const eb::LayerNormOperands<Ops, float> a{Input(x), Weight(weight), Weight(bias), Output(y), Output(nullptr), Output(nullptr), length, epsilon};
+  const eb::LayerNormOperands<Ops, float> a{Input(x),        Weight(weight),  Weight(bias), Output(y),
+                                            Output(nullptr), Output(nullptr), length,       epsilon};
   EB_FOR(r, s.rows) {
     eb::layer_norm_forward_naive(ops, a, s, r);
     EB_ONE_MORE(y, r)

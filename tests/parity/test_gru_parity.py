@@ -1,3 +1,4 @@
+import math
 from itertools import product
 
 import pytest
@@ -8,9 +9,18 @@ from energybench import kernels
 UNIT = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
 # T, B, I, H; the last ones have several strips and tiles, a team of threads, and an input side in two blocks
 SHAPES = [(1, 1, 1, 1), (1, 3, 5, 7), (5, 2, 3, 4), (9, 3, 8, 5), (4, 1, 17, 13), (3, 7, 5, 69), (2, 2, 261, 35)]
-# Each state is a sum of I + H products through contractions (|σ'| ≤ 1/4, |tanh'| ≤ 1); a state in (−1, 1) carries its
-# error on: T·(I + H)·u is generous for these sizes.
-TOLERANCE = {torch.float32: 6e-6, torch.float64: 1e-14}
+
+
+def tolerance(I: int, H: int, dtype: torch.dtype) -> float:  # noqa: E741
+    """Largest error of a state or output.
+
+    A gate's sum of n = I + H products errs as a random walk of n roundings does: √n units of partial sums that stay
+    within a few ones (Higham and Mary 2019; the bound with certainty, n units of the sum of magnitudes, is 100 times
+    what is seen), and reaches the state through slopes of at most 1. The vector functions are within 4 units in the
+    last place; three of them and the blend make 16. Earlier steps' errors are handed on times z < 1, so that they fade
+    and T does not enter. Seen: at most a third of this. A float64 reference errs as much itself.
+    """
+    return (16 + 2 * math.sqrt(I + H)) * UNIT[dtype] * (2 if dtype == torch.float64 else 1)
 
 
 def cell(T: int, B: int, I: int, H: int, dtype: torch.dtype, *, bias: bool = True):  # noqa: E741
@@ -29,8 +39,8 @@ def test_gru_equals_torch_in_float64(T, B, I, H, dtype, bias, assert_within, run
         reference_y, reference_h = module.double()(x.double(), h0.double())
     for variant, threads in product(rungs_here("gru"), (1, 2)):
         y, h_n = kernels.gru(x, h0[0], *weights, variant=variant, threads=threads)
-        assert_within(y, reference_y, TOLERANCE[dtype])
-        assert_within(h_n, reference_h[0], TOLERANCE[dtype])
+        assert_within(y, reference_y, tolerance(I, H, dtype))
+        assert_within(h_n, reference_h[0], tolerance(I, H, dtype))
 
 
 def output_gate(H: int, I: int, dtype: torch.dtype, *, bias: bool):  # noqa: E741
@@ -57,8 +67,8 @@ def test_output_gate_variant_follows_its_equations(T, B, I, H, dtype, bias, asse
         o = o + b_io + b_ho
     for variant, threads in product(rungs_here("gru"), (1, 2)):
         y, h_n = kernels.gru(x, h0[0], *weights, output_gate=gate, variant=variant, threads=threads)
-        assert_within(y, torch.sigmoid(o) * torch.tanh(states), TOLERANCE[dtype])
-        assert_within(h_n, last[0], TOLERANCE[dtype])
+        assert_within(y, torch.sigmoid(o) * torch.tanh(states), tolerance(I, H, dtype))
+        assert_within(h_n, last[0], tolerance(I, H, dtype))
 
 
 def test_gru_saturates_without_overflow(assert_within, rungs_here):
