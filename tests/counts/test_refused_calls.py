@@ -105,8 +105,9 @@ def test_bad_gru_is_refused(change, message):
     ],
 )
 def test_bad_gru_backward_is_refused(change, message):
-    y, _, gates = kernels.gru(**GRU, return_gates=True)
-    weights = {name: array for name, array in GRU.items() if not name.startswith("b_")}
+    whole: Any = GRU
+    y, _, gates = kernels.gru(**whole, return_gates=True)
+    weights: Any = {name: array for name, array in GRU.items() if not name.startswith("b_")}
     with pytest.raises(UsageError, match=message):
         kernels.gru_backward(**{"grad": y, "grad_h": None, "y": y, "gates": gates, **weights, **change})
 

@@ -1,5 +1,6 @@
 import math
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -122,7 +123,7 @@ def reference_cell(x, h0, w_ih, w_hh, b_ih, b_hh, w_io=None, w_ho=None, b_io=Non
         i_r, i_z, i_n = torch.nn.functional.linear(at_t, w_ih, b_ih).chunk(3, -1)
         h_r, h_z, h_n = torch.nn.functional.linear(h, w_hh, b_hh).chunk(3, -1)
         z, n = torch.sigmoid(i_z + h_z), torch.tanh(i_n + torch.sigmoid(i_r + h_r) * h_n)
-        gate = 1.0
+        gate: Any = 1.0
         if w_io is not None:
             of_input, of_state = torch.nn.functional.linear(at_t, w_io, b_io), torch.nn.functional.linear(h, w_ho, b_ho)
             gate = torch.sigmoid(of_input + of_state)
@@ -155,21 +156,22 @@ def torchs_gradients(x, h0, weights, gate, grad, grad_h, *, bias):
 def test_gru_backward_equals_autograd(T, B, I, H, dtype, bias, gated, assert_within, rungs_here):  # noqa: E741
     _, x, h0, weights = cell(T, B, I, H, dtype, bias=bias)
     gate = output_gate(H, I, dtype, bias=bias) if gated else (None,) * 4
-    options = {"output_gate": gate} if gated else {}
+    options: Any = {"output_gate": gate} if gated else {}
     grad, grad_h = torch.randn(T, B, H, dtype=dtype), torch.randn(B, H, dtype=dtype) if bias else None
     reference = torchs_gradients(x, h0[0], weights, gate, grad, grad_h, bias=bias)
+    gru: Any = kernels.gru
     # Sums of at most T·B or (G·H + I) products, T of them behind one another, of gates that are off by as much.
     terms = T * (4 * H + I) + T * B + 20
     # All gradients are made of the same gates' gradients, in which h − n and others cancel: errors of their size.
     bound = terms * UNIT[dtype] * max(float(expected.abs().max()) for expected in reference)
     for variant, threads in product(rungs_here("gru_backward"), (1, 2)):
-        run = {"variant": variant, "threads": threads}
-        y, h_n, kept = kernels.gru(x, h0[0], *weights, return_gates=True, **options, **run)
-        plain = kernels.gru(x, h0[0], *weights, **options, **run)
+        run: Any = {"variant": variant, "threads": threads, **options}
+        y, h_n, kept = gru(x, h0[0], *weights, return_gates=True, **run)
+        plain = gru(x, h0[0], *weights, **run)
         assert torch.equal(y, plain[0])
         assert torch.equal(h_n, plain[1])
-        given = (grad, grad_h, x, h0[0], None if gated else y, kept, *weights[:2])
-        found = kernels.gru_backward(*given, has_bias=bias, **options, **run)
+        given: Any = (grad, grad_h, x, h0[0], None if gated else y, kept, *weights[:2])
+        found = kernels.gru_backward(*given, has_bias=bias, **run)
         there = [g for g in found if g is not None]
         assert [g is None for g in found[4:]] == [not bias] * 2 + [not gated] * 2 + [not (gated and bias)] * 2
         for gradient, expected in zip(there, reference, strict=True):
@@ -193,21 +195,21 @@ def test_gru_backward_gives_the_same_bits_with_any_number_of_threads(H, rungs_he
     _, x, h0, weights = cell(9, 3, 8, H, torch.float32)
     for variant in rungs_here("gru_backward"):
         y, h_n, kept = kernels.gru(x, h0[0], *weights, return_gates=True, variant=variant)
-        given = (y, h_n, x, h0[0], y, kept, *weights[:2])
-        one = kernels.gru_backward(*given, variant=variant, threads=1)
+        given: Any = (y, h_n, x, h0[0], y, kept, *weights[:2])
+        one: Any = kernels.gru_backward(*given, variant=variant, threads=1)
         for threads in (2, 3, 16):
-            other = kernels.gru_backward(*given, variant=variant, threads=threads)
+            other: Any = kernels.gru_backward(*given, variant=variant, threads=threads)
             assert all(a is b is None or torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_gru_backward_takes_arrays_that_are_not_dense_or_not_aligned(rungs_here):
     _, x, h0, weights = cell(4, 3, 6, 21, torch.float32)
     y, h_n, kept = kernels.gru(x, h0[0], *weights, return_gates=True)
-    given = [y, h_n, x, h0[0], y, kept, *weights[:2]]
+    given: Any = [y, h_n, x, h0[0], y, kept, *weights[:2]]
     shifted = [torch.cat([torch.zeros(1), w.flatten()])[1:].view(w.shape) for w in given]
     strided = [torch.stack([w, w], -1)[..., 0] for w in given]
     for variant in rungs_here("gru_backward"):
-        expected = kernels.gru_backward(*given, variant=variant)
+        expected: Any = kernels.gru_backward(*given, variant=variant)
         for arrays in (shifted, strided):
-            found = kernels.gru_backward(*arrays, variant=variant)
+            found: Any = kernels.gru_backward(*arrays, variant=variant)
             assert all(a is b is None or torch.equal(a, b) for a, b in zip(found, expected, strict=True))

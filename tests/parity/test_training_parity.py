@@ -48,9 +48,9 @@ def test_batch_norm_in_training(shape, affine, dtype, assert_within, each_run):
     w = normal(C, dtype=dtype, seed=2) if affine in ("weight", "both") else None
     b = normal(C, dtype=dtype, seed=3) if affine in ("bias", "both") else None
     old = normal(C, dtype=dtype, seed=4), normal(C, dtype=dtype, seed=5).abs()
-    inputs = [a.requires_grad_() if a is not None else None for a in map(double, (x, w, b))]
+    inputs: list[Any] = [a.requires_grad_() if a is not None else None for a in map(double, (x, w, b))]
     mean, var = double(old[0]), double(old[1])
-    reference = F.batch_norm(inputs[0], mean, var, *inputs[1:], training=True, momentum=0.3, eps=1e-2)
+    reference = F.batch_norm(inputs[0], mean, var, inputs[1], inputs[2], training=True, momentum=0.3, eps=1e-2)
     slopes = iter(torch.autograd.grad(reference, [a for a in inputs if a is not None], grad.double()))
     expected = [None if a is None else next(slopes) for a in inputs]
     # sums of m terms (relative m·u) of values whose mean is a few standard deviations away
@@ -60,7 +60,7 @@ def test_batch_norm_in_training(shape, affine, dtype, assert_within, each_run):
     for variant, threads in each_run("batch_norm"):
         run: Any = {"variant": variant, "threads": threads}
         options: Any = {"momentum": 0.3, "eps": 1e-2, **run}
-        found = kernels.batch_norm(x, w, b, *old, return_statistics=True, **options)
+        found: Any = kernels.batch_norm(x, w, b, *old, return_statistics=True, **options)
         assert_within(found.y, reference.detach(), unit * spread * size)
         assert_within(found.running_mean, mean, unit * spread)
         assert_within(found.running_var, var, unit * spread**2)
@@ -86,8 +86,8 @@ def test_batch_norm_in_inference(shape, affine, dtype, assert_within, each_run):
     w = normal(C, dtype=dtype, seed=2) if affine in ("weight", "both") else None
     b = normal(C, dtype=dtype, seed=3) if affine in ("bias", "both") else None
     mean, var = normal(C, dtype=dtype, seed=4), normal(C, dtype=dtype, seed=5).abs()
-    inputs = [a.requires_grad_() if a is not None else None for a in map(double, (x, w, b))]
-    reference = F.batch_norm(inputs[0], mean.double(), var.double(), *inputs[1:], eps=1e-2)
+    inputs: list[Any] = [a.requires_grad_() if a is not None else None for a in map(double, (x, w, b))]
+    reference = F.batch_norm(inputs[0], mean.double(), var.double(), inputs[1], inputs[2], eps=1e-2)
     slopes = iter(torch.autograd.grad(reference, [a for a in inputs if a is not None], grad.double()))
     expected = [None if a is None else next(slopes) for a in inputs]
     size = 10 * (1 + float(x.abs().max()) + float(mean.abs().max())) * (1 if w is None else 1 + float(w.abs().max()))
