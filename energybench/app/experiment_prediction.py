@@ -1,18 +1,20 @@
 """Predicting what networks cost from their counts, on networks that the fit has not seen; shared by experiments.
 
-A row is a network at one size. Its cost is its time on this machine, or its energy on a virtual device, which prices
-every operator apart.
+A row is a network at one size. Its cost is its time on this machine, its energy there where there is a meter, or its
+energy on a virtual device, which prices every operator apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from energybench.app.experiment_energy import energy_figures
+from energybench.app.experiment_result import Figure
 from energybench.app.experiment_timing import time_in_turns
 from energybench.counting import count_model
 from energybench.fitting.least_squares import RelativeLeastSquares
@@ -55,6 +57,30 @@ class NetworkRow:
         model, inputs = self.make().eval(), self.inputs()
         with torch.inference_mode():
             return time_in_turns({"call": lambda: model(*inputs)}, rounds=_ROUNDS).median_s("call")
+
+    def energy(self) -> list[Figure]:
+        """Gross joules of one forward call on this machine, as ``NAME.energy``; empty where it has no meter."""
+        import torch
+
+        model, inputs = self.make().eval(), self.inputs()
+        with torch.inference_mode():
+            return energy_figures({self.name: lambda: model(*inputs)})
+
+
+def metered(rows: Sequence[NetworkRow]) -> list[Figure]:
+    """Joules of every row; empty where this machine has no meter."""
+    figures: list[Figure] = []
+    for row in rows:
+        own = row.energy()
+        if not own:
+            return []
+        figures += own
+    return figures
+
+
+def energies_of(rows: Sequence[NetworkRow], energy: Mapping[str, float]) -> FloatArray:
+    """The joules of `metered` in the order of the rows (n,)."""
+    return np.array([energy[f"{row.name}.energy"] for row in rows])
 
 
 def simulated_cost(counts: ModelCounts, scenario: Path) -> tuple[Joule, Second]:

@@ -18,17 +18,19 @@ SAMPLE_S: Final[Second] = 0.005
 
 
 @dataclass(frozen=True)
-class _Repeated:
-    """A callable as `call_time_s` wants it."""
+class Repeated:
+    """A callable as `call_time_s` wants it; `wait` waits for the device that it runs on."""
 
     call: Callable[[], object]
     wait: Callable[[], object]
 
     def run(self, calls: int) -> None:
+        """Call it so many times."""
         for _ in range(calls):
             self.call()
 
     def fence(self) -> None:
+        """Wait until the device is done."""
         self.wait()
 
 
@@ -64,7 +66,7 @@ def time_in_turns(
     for number in range(rounds + 1):
         for name, call in calls.items():
             prepare(name)
-            taken_s = call_time_s(_Repeated(call, fence), clock, at_least_s=sample_s)
+            taken_s = call_time_s(Repeated(call, fence), clock, at_least_s=sample_s)
             if number:
                 taken[name].append(taken_s)
     return Timings(taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,18 @@ import numpy as np
 import torch
 
 from energybench import ModelCounts
+from energybench.app.experiment_energy import energy_verdict
 from energybench.app.experiment_networks import published_module
 from energybench.app.experiment_prediction import (
     NetworkRow,
+    energies_of,
     left_out_errors,
     median_by_group,
+    metered,
     simulated_cost,
     table_of,
 )
-from energybench.app.experiment_result import ExperimentResult, Figure, Verdict
+from energybench.app.experiment_result import Answer, ExperimentResult, Figure, Verdict
 from energybench.model.catalogue import equation_of_columns
 from energybench.model.features import FeatureTable
 from energybench.report.paper_style import SERIES, dress, paper_figure
@@ -119,6 +123,19 @@ def main() -> None:
     ]
     timed, medians = errors_of(times, table_of(counts), "time", kind="timed", within=2.5)
     figures += timed
+    joules = metered(ROWS)
+    figures += joules
+
+    def of_energy(energy: Mapping[str, float]) -> tuple[Answer, str]:
+        cost = energies_of(ROWS, energy)
+        missed = {
+            p: median_by_group(left_out_errors(equation_of_columns(c), table_of(counts), cost, NETWORKS), NETWORKS)
+            for p, c in PREDICTORS.items()
+        }
+        first = missed["macs"] <= 1.1 * min(missed[p] for p, c in PREDICTORS.items() if len(c) == 1)
+        answer: Answer = "does not hold" if not first else "holds" if missed["macs"] <= 0.2 else "holds in part"
+        return answer, "energy, a network left out: " + ", ".join(f"{p} {e:.0%}" for p, e in missed.items())
+
     names = {f.name: f.value for f in figures}
 
     with paper_figure(RESULTS, "predictors", height_in=3.0) as figure:
@@ -168,10 +185,10 @@ def main() -> None:
         Verdict("D6", "time", "holds" if best and good else "holds in part" if best else "does not hold", deciding,
                 f"errors of single counts with a family left out: {listed}; a network: {listed_networks}; MACs "
                 f"with accesses {medians['macs_and_accesses']:.0%} and {network['macs_and_accesses']:.0%}"),
-        Verdict("D6", "energy", "not decidable here",
+        energy_verdict("D6", joules, of_energy, Verdict("D6", "energy", "not decidable here",
                 ("simulated_energy.macs.median_error", "simulated_energy.accesses.median_error"),
                 f"simulated energy, family left out: MACs miss by {simulated[0]:.0%}, accesses by {simulated[1]:.0%}; "
-                "joules need a meter"),
+                "joules need a meter")),
     )  # fmt: skip
     ExperimentResult(tuple(figures), verdicts).save(RESULTS)
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from energybench.app.experiment_energy import energy_verdict
 from energybench.app.experiment_networks import published_module
 from energybench.app.experiment_prediction import (
     NetworkRow,
+    energies_of,
     left_out_errors,
     median_by_group,
+    metered,
     simulated_cost,
     table_of,
 )
-from energybench.app.experiment_result import ExperimentResult, Figure, Verdict
+from energybench.app.experiment_result import Answer, ExperimentResult, Figure, Verdict
 from energybench.design.collinearity import condition_number, vif
 from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.model.document import CNN, CNN_LITERAL, CNN_TOTAL_FLOPS
@@ -141,7 +145,20 @@ def main() -> None:
         figures.append(Figure(f"time.{name}.median_error", round(error, 3), "1", "timed", 1.8))
     batch = {n: row("plain", 16, n, 64).time_s() for n in BATCHES}
     for n in BATCHES[1:]:
-        figures.append(Figure(f"batch.n{n}.time_over_first", round(batch[n] / batch[1], 3), "1", "timed", 1.3))
+        figures.append(Figure(f"batch.n{n}.time_over_first", round(batch[n] / batch[1], 3), "1", "timed", 2.0))
+    joules = metered(ROWS)
+    figures += joules
+
+    def of_energy(energy: Mapping[str, float]) -> tuple[Answer, str]:
+        cost = energies_of(ROWS, energy)
+        missed = {
+            name: median_by_group(left_out_errors(equation, table_of(counts, times), cost, NETWORKS), NETWORKS)
+            for name, equation in readings(table).items()
+        }
+        worse = missed["additive"] > missed["literal"]
+        answer: Answer = "does not hold" if worse else "holds" if missed["additive"] <= 0.1 else "holds in part"
+        return answer, "energy, a network left out: " + ", ".join(f"{n} {e:.0%}" for n, e in missed.items())
+
     names = {f.name: f.value for f in figures}
 
     with paper_figure(RESULTS, "readings", height_in=2.8) as figure:
@@ -175,9 +192,10 @@ def main() -> None:
                 ("time.additive.median_error", "time.literal.median_error", "batch.n2.time_over_first"),
                 f"with a network left out the additive reading misses the time by {error['additive']:.0%}, the printed "
                 f"one by {error['literal']:.0%}; twice the batch takes {slower:.2f} times as long"),
-        Verdict("D10", "energy", "not decidable here", tuple(f"simulated_energy.{r}.median_error" for r in simulated),
+        energy_verdict("D10", joules, of_energy, Verdict(
+                "D10", "energy", "not decidable here", tuple(f"simulated_energy.{r}.median_error" for r in simulated),
                 f"simulated energy: additive {simulated['additive']:.0%}, as printed {simulated['literal']:.0%}, "
-                f"physical {simulated['physical']:.1%}; joules need a meter"),
+                f"physical {simulated['physical']:.1%}; joules need a meter")),
         Verdict("D34", "counts", "holds in part",
                 ("one.total_flops.condition", "many.total_flops.condition", "one.additive.condition"),
                 f"with all FLOPs in the last part the condition number is {apart[0]:.3g} on one network at many "

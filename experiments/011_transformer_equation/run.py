@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from energybench.app.experiment_energy import energy_verdict
 from energybench.app.experiment_networks import published_module
 from energybench.app.experiment_prediction import (
     NetworkRow,
+    energies_of,
     left_out_errors,
     median_by_group,
+    metered,
     simulated_cost,
     table_of,
 )
-from energybench.app.experiment_result import ExperimentResult, Figure, Verdict
+from energybench.app.experiment_result import Answer, ExperimentResult, Figure, Verdict
 from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.model.catalogue import equation_of_columns
 from energybench.model.document import TRANSFORMER
@@ -115,6 +119,19 @@ def main() -> None:
     fit = RelativeLeastSquares(loss="huber").fit(TRANSFORMER.features(table).X, times)
     at_zero = [name for name, zero in zip(TRANSFORMER.names, fit.at_bound_, strict=True) if zero]
     figures.append(Figure("time.document.coefficients_at_zero", len(at_zero), "coefficients", "timed"))
+    joules = metered(ROWS)
+    figures += joules
+
+    def of_energy(energy: Mapping[str, float]) -> tuple[Answer, str]:
+        cost, known = energies_of(ROWS, energy), table_of(counts, times)
+        missed = {
+            name: median_by_group(left_out_errors(equation, known, cost, NETWORKS), NETWORKS)
+            for name, equation in equations(known, of_time=False).items()
+        }
+        worse = missed["document"] > 1.25 * missed["macs"]
+        answer: Answer = "does not hold" if worse else "holds" if missed["document"] <= 0.1 else "holds in part"
+        return answer, "energy, a network left out: " + ", ".join(f"{n} {e:.0%}" for n, e in missed.items())
+
     names = {f.name: f.value for f in figures}
 
     with paper_figure(RESULTS, "equations", height_in=2.4) as figure:
@@ -146,10 +163,11 @@ def main() -> None:
                 f"with a network left out the equation misses the time by {error['document']:.0%}, without the share, "
                 f"which is in the work already, by {error['components_once']:.0%}, MACs alone by {error['macs']:.0%}, "
                 f"counts of `physical` by {error['physical']:.0%}"),
-        Verdict("D18", "energy", "not decidable here", tuple(f"simulated_energy.{e}.median_error" for e in error),
+        energy_verdict("D18", joules, of_energy, Verdict(
+                "D18", "energy", "not decidable here", tuple(f"simulated_energy.{e}.median_error" for e in error),
                 f"simulated energy: the equation {simulated['document']:.0%}, without the share "
                 f"{simulated['components_once']:.0%}, MACs alone {simulated['macs']:.0%}, physical "
-                f"{simulated['physical']:.1%}; joules need a meter"),
+                f"{simulated['physical']:.1%}; joules need a meter")),
     )  # fmt: skip
     ExperimentResult(tuple(figures), verdicts).save(RESULTS)
 

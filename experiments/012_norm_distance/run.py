@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
 import energybench
-from energybench.app.experiment_result import ExperimentResult, Figure, Verdict
+from energybench.app.experiment_energy import energy_figures, energy_verdict
+from energybench.app.experiment_result import Answer, ExperimentResult, Figure, Verdict
 from energybench.app.experiment_timing import time_in_turns
 from energybench.counting import parameter_distance, parameter_norms
 from energybench.report.paper_style import dress, paper_figure
@@ -144,6 +145,8 @@ def main() -> None:
         timings = time_in_turns({name: (lambda m=m: m(x)) for name, m in models.items()})
         y = torch.randn(1024, 64)
         layers = time_in_turns({name: (lambda m=m: m(y)) for name, m in products().items()})
+        joules = energy_figures({name: (lambda m=m: m(x)) for name, m in models.items()})
+    figures += joules
     ratio = {name: timings.ratio(name, "original") for name in COPIES}
     for name in COPIES:
         figures.append(Figure(f"{name}.time_over_original", round(ratio[name], 3), "1", "timed", 1.25))
@@ -163,6 +166,13 @@ def main() -> None:
         axes.set(xlabel="L2 distance over the original's norm", ylabel="time over the original's")
         dress(axes)
 
+    def of_energy(energy: Mapping[str, float]) -> tuple[Answer, str]:
+        apart = {n: abs(energy[f"{n}.energy"] / energy["original.energy"] - 1) for n in COPIES if n != "original"}
+        near = max(apart["one_step"], apart["twenty_steps"]) <= 0.05
+        told = max(apart.values()) > 0.05
+        answer: Answer = "holds" if near and told else "holds in part" if near else "does not hold"
+        return answer, "energy beside the original's: " + ", ".join(f"{n} {a:.1%}" for n, a in apart.items())
+
     names = {f.name: f.value for f in figures}
     strides = names["strides.macs.stride_1"] / names["strides.macs.stride_2"]
     verdicts = (
@@ -175,9 +185,9 @@ def main() -> None:
         Verdict("D4", "time", "does not hold" if furthest <= 0.25 else "holds in part",
                 tuple(f"{n}.time_over_original" for n in COPIES if n != "original"),
                 f"the copies' times differ by at most {furthest:.0%} whatever the distance"),
-        Verdict("D4", "energy", "not decidable here", ("copies_with_the_same_counts",),
-                "values alone move the energy of a matrix product on a GPU, so that the energy of the copies needs a "
-                "meter"),
+        energy_verdict("D4", joules, of_energy, Verdict(
+            "D4", "energy", "not decidable here", ("copies_with_the_same_counts",),
+            "values alone move the energy of a matrix product on a GPU: that of the copies needs a meter")),
     )  # fmt: skip
     ExperimentResult(tuple(figures), verdicts).save(RESULTS)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
 import energybench
-from energybench.app.experiment_result import ExperimentResult, Figure, Verdict
+from energybench.app.experiment_energy import energy_figures, energy_verdict
+from energybench.app.experiment_result import Answer, ExperimentResult, Figure, Verdict
 from energybench.app.experiment_timing import time_in_turns
 from energybench.report.paper_style import SERIES, dress, paper_figure
 
@@ -78,6 +79,7 @@ def main() -> None:
     figures = small()
     torch.set_num_threads(1)
     ratio: dict[str, float] = {}
+    joules: list[Figure] = []
     with torch.no_grad():
         for name, make in PAIRS.items():
             layouts = make()
@@ -86,6 +88,9 @@ def main() -> None:
             torch.testing.assert_close(outputs[0], outputs[1].contiguous(), rtol=1e-3, atol=1e-3)
             timings = time_in_turns({layout: (lambda m=m, x=x: m(x)) for layout, (m, x) in layouts.items()})
             ratio[name] = timings.ratio(other, plain)
+            joules += energy_figures(
+                {f"{name}.{layout}": (lambda m=m, x=x: m(x)) for layout, (m, x) in layouts.items()}
+            )
             figures.append(Figure(f"{name}.{plain}.time", round(1e3 * timings.median_s(plain), 4), "ms", "timed"))
             figures.append(Figure(f"{name}.{other}_over_{plain}.time", round(ratio[name], 3), "1", "timed", 1.4))
 
@@ -103,6 +108,18 @@ def main() -> None:
     equal = sum(int(f.value) for f in figures if f.name.endswith("counts_equal"))
     better = min(images) > 1.05 and min(dense) > 1.05
     worse = max(*images, *dense) < 0.95
+    figures += joules
+
+    def of_energy(energy: Mapping[str, float]) -> tuple[Answer, str]:
+        over = [
+            energy[f"{n}.nhwc.energy"] / energy[f"{n}.nchw.energy"]
+            if n in CONVOLUTIONS
+            else energy[f"{n}.transposed.energy"] / energy[f"{n}.row_major.energy"]
+            for n in PAIRS
+        ]
+        answer: Answer = "holds" if min(over) > 1.05 else "does not hold" if max(over) < 0.95 else "holds in part"
+        return answer, f"the other layout takes {min(over):.2f} to {max(over):.2f} times the joules"
+
     verdicts = (
         Verdict("D19", "counts", "does not hold", tuple(f"{n}.counts_equal" for n in PAIRS),
                 f"{equal} of {len(PAIRS)} pairs have the same operations and compulsory bytes: counts know no layout"),
@@ -110,8 +127,9 @@ def main() -> None:
                 tuple(f.name for f in figures if f.within is not None),
                 f"NHWC takes {min(images):.2f} to {max(images):.2f} times the time of NCHW, transposed weights "
                 f"{min(dense):.2f} to {max(dense):.2f} times that of row-major ones (torch, one thread)"),
-        Verdict("D19", "energy", "not decidable here", ("64_3x3.nhwc_over_nchw.time",),
-                "what a layout saves in joules needs a meter"),
+        energy_verdict("D19", joules, of_energy, Verdict(
+            "D19", "energy", "not decidable here", ("64_3x3.nhwc_over_nchw.time",),
+            "what a layout saves in joules needs a meter")),
     )  # fmt: skip
     ExperimentResult(tuple(figures), verdicts).save(RESULTS)
 

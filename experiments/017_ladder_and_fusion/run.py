@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,7 +10,8 @@ from torch import nn
 
 import energybench
 from energybench import kernels
-from energybench.app.experiment_result import ExperimentResult, Figure, Verdict
+from energybench.app.experiment_energy import energy_figures, energy_verdict
+from energybench.app.experiment_result import Answer, ExperimentResult, Figure, Verdict
 from energybench.app.experiment_timing import time_in_turns
 from energybench.kernels.ladder import runs_here
 from energybench.report.paper_style import SERIES, dress, paper_figure
@@ -80,6 +82,10 @@ def main() -> None:
     timings = time_in_turns(
         {rung: (lambda r=rung: kernels.conv2d(x, w, padding=1, variant=r, threads=1)) for rung in ladder}, rounds=5
     )
+    joules = energy_figures(
+        {rung: (lambda r=rung: kernels.conv2d(x, w, padding=1, variant=r, threads=1)) for rung in ladder}
+    )
+    figures += joules
     speed = {rung: timings.ratio("naive", rung) for rung in ladder}
     figures += [Figure(f"conv64.{r}.times_faster", round(speed[r], 2), "1", "timed", 1.6) for r in ladder[1:]]
     figures.append(Figure("conv64.naive.time", round(1e3 * timings.median_s("naive"), 2), "ms", "timed"))
@@ -123,6 +129,10 @@ def main() -> None:
         right.set(ylabel="time of direct over im2col", xlabel="channels of a 3 × 3 convolution")
         dress(right)
 
+    def of_energy(energy: Mapping[str, float]) -> tuple[Answer, str]:
+        saved = energy["naive.energy"] / energy[f"{ladder[-1]}.energy"]
+        return "holds" if saved > 1.05 else "does not hold", f"the best rung takes {saved:.1f} times fewer joules"
+
     best = max(speed.values())
     issued = names["conv64.naive.issued_bytes"] / names["conv64.avx2.im2col.issued_bytes"]
     moved = names["softmax.five_kernels.bytes"] / names["softmax.one_kernel.bytes"]
@@ -139,8 +149,9 @@ def main() -> None:
                 f"{fused['softmax.five_over_one.time']:.1f} times as fast as five, joined projections "
                 f"{fused['projections.three_over_joined.time']:.2f} times; im2col beats direct at 64 channels "
                 f"({crossing['c64']:.2f}) and loses depthwise ({crossing['depthwise64']:.2f})"),
-        Verdict("D22", "energy", "not decidable here", ("conv64.avx2.im2col.issued_bytes",),
-                "whether a faster rung also takes fewer joules needs a meter"),
+        energy_verdict("D22", joules, of_energy, Verdict(
+            "D22", "energy", "not decidable here", ("conv64.avx2.im2col.issued_bytes",),
+            "whether a faster rung also takes fewer joules needs a meter")),
     )  # fmt: skip
     ExperimentResult(tuple(figures), verdicts).save(RESULTS)
 

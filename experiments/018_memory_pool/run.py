@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 
 from energybench import kernels
+from energybench.app.experiment_energy import energy_figures, energy_verdict
 from energybench.app.experiment_networks import published_module
-from energybench.app.experiment_result import ExperimentResult, Figure, Verdict
+from energybench.app.experiment_result import Answer, ExperimentResult, Figure, Verdict
 from energybench.app.experiment_timing import Timings, time_in_turns
 from energybench.report.paper_style import SERIES, dress, paper_figure
 from energybench.workloads.networks import ConvNet
@@ -58,6 +59,8 @@ def compare(name: str, calls: dict[str, Callable[[], object]], figures: list[Fig
         allocator(how)
         figures.append(Figure(f"{name}.{how}.faults", faults_per_call(call), "faults a call", "timed"))
     timings = time_in_turns(calls, prepare=allocator)
+    for how, call in calls.items():
+        figures += energy_figures({f"{name}.{how}": call}, prepare=lambda _, how=how: allocator(how))
     allocator("kept")
     figures.append(Figure(f"{name}.fresh_over_kept.time", round(timings.ratio("fresh", "kept"), 3), "1", "timed", 2.5))
     return timings
@@ -117,6 +120,18 @@ def main() -> None:
         right.set(xscale="symlog", xlabel="page faults a call")
         dress(right)
 
+    joules = [f for f in figures if f.name.endswith(".energy")]
+
+    def of_energy(energy: Mapping[str, float]) -> tuple[Answer, str]:
+        over = {n: energy[f"{n}.fresh.energy"] / energy[f"{n}.kept.energy"] for n in names}
+        nets_over = min(over[n] for n in nets)
+        answer: Answer = (
+            "holds" if nets_over > 1.05 else "holds in part" if max(over.values()) > 1.05 else "does not hold"
+        )
+        return answer, "fresh memory takes " + ", ".join(
+            f"{r:.2f} ({n})" for n, r in over.items()
+        ) + " times the joules"
+
     large, nets_ = value["add_65536kib.fresh_over_kept.time"], [value[f"{n}.fresh_over_kept.time"] for n in nets]
     verdicts = (
         Verdict("D23", "time", "holds" if min(large, *nets_) > 1.05 else "holds in part",
@@ -125,8 +140,9 @@ def main() -> None:
                 f"({value['add_65536kib.fresh.faults']:.0f} page faults a call), "
                 f"{min(nets_):.2f} to {max(nets_):.2f} times for whole networks, "
                 f"{value['add_64kib.fresh_over_kept.time']:.2f} times at 64 KiB"),
-        Verdict("D23", "energy", "not decidable here", ("add_65536kib.fresh_over_kept.time",),
-                "what page faults cost in joules needs a meter"),
+        energy_verdict("D23", joules, of_energy, Verdict(
+            "D23", "energy", "not decidable here", ("add_65536kib.fresh_over_kept.time",),
+            "what page faults cost in joules needs a meter")),
     )  # fmt: skip
     ExperimentResult(tuple(figures), verdicts).save(RESULTS)
 

@@ -7,15 +7,17 @@ import re
 import runpy
 import shutil
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from energybench.app.document_page import document_page
-from energybench.app.experiment_result import ANSWERS, FIGURE_KINDS, ExperimentResult, Figure, Verdict
+from energybench.app.experiment_energy import energy_figures, energy_verdict
+from energybench.app.experiment_result import ANSWERS, FIGURE_KINDS, Answer, ExperimentResult, Figure, Verdict
 from energybench.app.experiments import list_experiments, run_all, run_experiment
-from energybench.errors import UsageError
+from energybench.errors import MeterUnavailable, UsageError
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
@@ -178,3 +180,29 @@ def test_a_verdict_on_an_unknown_item_is_named(tmp_path: Path) -> None:
     shutil.copy(EXPERIMENTS / "document_items.toml", tmp_path)
     with pytest.raises(UsageError, match=r"001_question has a verdict on 'D99'.*; add the item"):
         document_page(tmp_path)
+
+
+def test_joules_decide_where_they_are_measured_and_are_absent_without_a_meter() -> None:
+    calls = {"a": lambda: sum(range(1000)), "b": lambda: sum(range(2000))}
+    modelled = energy_figures(calls, window_s=0.05, meter="modelled", tdp_w=65)
+    assert [(f.name, f.kind) for f in modelled] == [("a.energy", "modelled"), ("b.energy", "modelled")]
+    assert all(f.value > 0 for f in modelled)
+    otherwise = Verdict("D23", "energy", "not decidable here", ("x",), "needs a meter")
+
+    def decide(energy: Mapping[str, float]) -> tuple[Answer, str]:
+        return "holds", f"{energy['a.energy']:g} J"
+
+    for figures in ([], modelled):
+        assert energy_verdict("D23", figures, decide, otherwise) is otherwise
+    measured = [Figure("a.energy", 2.0, "J", "measured")]
+    decided = energy_verdict("D23", measured, decide, otherwise)
+    assert decided == Verdict("D23", "energy", "holds", ("a.energy",), "2 J")
+    ExperimentResult(tuple(measured), (decided,))
+
+
+def test_without_a_meter_there_are_no_joules(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_meter(*_: object, **__: object) -> None:
+        raise MeterUnavailable("no meter; plug one in")
+
+    monkeypatch.setattr("energybench.app.experiment_energy.measure", no_meter)
+    assert energy_figures({"a": lambda: None}) == []
