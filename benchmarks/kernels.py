@@ -146,6 +146,7 @@ def main() -> None:
     """Run the cases; write the page and the picture when all ran."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--family", choices=FAMILIES, action="append", help="only these, printed and not written")
+    parser.add_argument("--case", help="only cases whose name has this in it; printed and not written")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
     chosen = arguments.family or list(FAMILIES)
@@ -153,7 +154,7 @@ def main() -> None:
     rows: list[Measured] = []
     for family in chosen:
         for case in importlib.import_module(f"benchmarks.kernel_cases.{family}").CASES:
-            for threads in (1, 2):
+            for threads in (1, 2) if arguments.case is None or arguments.case in case.name else ():
                 rows.append(measure(case, threads, arguments.rounds))
                 print(table(rows[-1:], ceilings).splitlines()[-1], flush=True)
     ceiling_lines = [
@@ -161,7 +162,7 @@ def main() -> None:
         for t, (peak, stream) in ceilings.items()
     ]
     print(*ceiling_lines, sep="\n")
-    if arguments.family:
+    if arguments.family or arguments.case:
         return
     met = sum(row.ratio >= row.case.goal for row in rows)
     PAGE.write_text(

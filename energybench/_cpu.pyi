@@ -156,8 +156,57 @@ def attention(
     threads: int,
     counting: bool,
 ) -> _Counts | None: ...
+def attention_backward(
+    grad: _Array,
+    q: _Array,
+    k: _Array,
+    v: _Array,
+    y: _Array,
+    lse: _Array,
+    dq: _Array,
+    dk: _Array,
+    dv: _Array,
+    scale: float,
+    causal: bool,
+    variant: str,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...
+def online_attention(
+    q: _Array,
+    k: _Array,
+    v: _Array,
+    y: _Array,
+    lse: _Array,
+    scale: float,
+    causal: bool,
+    variant: str,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...
 def linear(
-    x: _Array, w: _Array, bias: _Array | None, y: _Array, variant: str, threads: int, counting: bool
+    x: _Array,
+    w: _Array,
+    bias: _Array | None,
+    y: _Array,
+    x_transposed: bool,
+    w_transposed: bool,
+    variant: str,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...
+def linear_backward(
+    grad: _Array,
+    x: _Array,
+    w: _Array,
+    dx: _Array,
+    dw: _Array,
+    db: _Array | None,
+    x_transposed: bool,
+    w_transposed: bool,
+    variant: str,
+    threads: int,
+    counting: bool,
 ) -> _Counts | None: ...
 def softmax(
     x: _Array, kept: _Array | None, y: _Array, variant: str, threads: int, counting: bool

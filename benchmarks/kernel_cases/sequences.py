@@ -1,4 +1,4 @@
-"""GRU sequences, forward and backward, and the core of attention at small batch."""
+"""GRU sequences and the core of attention at small batch, forward and backward; attention online."""
 
 from __future__ import annotations
 
@@ -65,6 +65,35 @@ def _attention(B: int, Hn: int, S: int, causal: bool) -> Case:
     )
 
 
+def _online_attention(B: int, Hn: int, S: int, causal: bool) -> Case:
+    torch.manual_seed(B + Hn + S)
+    q, k, v = (torch.randn(B, Hn, S, 64) for _ in range(3))
+    return Case(
+        "sequences",
+        f"online attention B={B} Hn={Hn} S={S} D=64{' causal' if causal else ''}",
+        lambda threads: lambda: kernels.online_attention(q, k, v, causal=causal, threads=threads),
+        lambda: lambda: F.scaled_dot_product_attention(q, k, v, is_causal=causal),
+        lambda: kernels.count("online_attention", q, k, v, causal=causal),
+        _GOAL,
+    )
+
+
+def _attention_backward(B: int, Hn: int, S: int, causal: bool) -> Case:
+    torch.manual_seed(B + Hn + S)
+    q, k, v, grad = (torch.randn(B, Hn, S, 64) for _ in range(4))
+    flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    y, lse = flash(q, k, v, 0.0, causal)
+    kept, of_torch = lse.contiguous(), torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    return Case(
+        "sequences",
+        f"attention backward B={B} Hn={Hn} S={S} D=64{' causal' if causal else ''}",
+        lambda threads: lambda: kernels.attention_backward(grad, q, k, v, y, kept, causal=causal, threads=threads),
+        lambda: lambda: of_torch(grad, q, k, v, y, lse, 0.0, causal),
+        lambda: kernels.count("attention_backward", grad, q, k, v, y, lse, causal=causal),
+        _GOAL,
+    )
+
+
 CASES: Final = (
     _gru(32, 1, 64),
     _gru(128, 1, 256),
@@ -78,4 +107,10 @@ CASES: Final = (
     _attention(1, 8, 256, causal=False),
     _attention(1, 8, 512, causal=True),
     _attention(2, 16, 512, causal=False),
+    _online_attention(1, 8, 64, causal=False),
+    _online_attention(1, 8, 512, causal=True),
+    _online_attention(2, 16, 512, causal=False),
+    _attention_backward(1, 8, 64, causal=False),
+    _attention_backward(1, 8, 512, causal=True),
+    _attention_backward(2, 16, 512, causal=False),
 )

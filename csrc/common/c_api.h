@@ -58,9 +58,24 @@ struct EbAttentionArrays {
   eb::Index row_stride;
 };
 
+struct EbAttentionBackwardArrays {
+  const void *grad, *q, *k, *v, *y, *lse;
+  void *dq, *dk, *dv;
+};
+
+struct EbOnlineAttentionArrays {
+  const void *q, *k, *v;
+  void *y, *lse;
+};
+
 struct EbLinearArrays {
   const void *x, *w, *bias;  // bias may be null
   void* y;
+};
+
+struct EbLinearBackwardArrays {
+  const void *grad, *x, *w;
+  void *dx, *dw, *db;  // db null without a bias
 };
 
 // Forward: x, and y is written. Backward: x is the gradient of y, `kept` is y, and dx is written.

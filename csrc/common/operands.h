@@ -78,6 +78,14 @@ EB_INLINE LinearOperands<Ops, T> operands(const EbLinearArrays& a) {
 }
 
 template <class Ops, class T>
+EB_INLINE LinearBackwardOperands<Ops, T> operands(const EbLinearBackwardArrays& a) {
+  using Input = typename Ops::template Activation<const T>;
+  using Output = typename Ops::template Activation<T>;
+  return {Input(in<T>(a.grad)), Input(in<T>(a.x)),    typename Ops::template Weight<const T>(in<T>(a.w)),
+          Output(out<T>(a.dx)), Output(out<T>(a.dw)), Output(out<T>(a.db))};
+}
+
+template <class Ops, class T>
 EB_INLINE SoftmaxOperands<Ops, T> softmax_operands(const EbSoftmaxArrays& a) {
   return {typename Ops::template Activation<const T>(in<T>(a.x)), typename Ops::template Activation<T>(out<T>(a.y))};
 }

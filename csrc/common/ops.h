@@ -19,8 +19,9 @@
 
 namespace eb {
 
-// What a tensor holds: reads of weights are tallied apart from reads of activations.
-enum class Role { kActivation, kWeight };
+// What a tensor holds: reads of weights are tallied apart from reads of activations. Of kEither the pointer knows, so
+// that one launch serves products that have their weights at different places.
+enum class Role { kActivation, kWeight, kEither };
 
 template <class Tally>
 class BasicOps;
@@ -79,11 +80,25 @@ class Ptr {
  public:
   EB_HD explicit Ptr(T* address) : address_(address) {}
   EB_HD EB_INLINE Ptr at(Index offset) const { return Ptr(address_ + offset); }
+  EB_HD EB_INLINE static constexpr bool is_weight() { return kRole == Role::kWeight; }
 
  private:
   template <class>
   friend class BasicOps;
   T* address_;
+};
+template <class T>
+class Ptr<T, Role::kEither> {
+ public:
+  EB_HD explicit Ptr(T* address, bool weight) : address_(address), weight_(weight) {}
+  EB_HD EB_INLINE Ptr at(Index offset) const { return Ptr(address_ + offset, weight_); }
+  EB_HD EB_INLINE bool is_weight() const { return weight_; }
+
+ private:
+  template <class>
+  friend class BasicOps;
+  T* address_;
+  bool weight_;
 };
 
 // A number fixed before the launch, such as attention's scale: it reaches a body as a kernel argument.
@@ -171,6 +186,8 @@ class BasicOps {
   template <class T>
   using Weight = Ptr<T, Role::kWeight>;
   template <class T>
+  using Either = Ptr<T, Role::kEither>;
+  template <class T>
   using Parameter = eb::Parameter<T>;
 
   EB_HD const TallyPolicy& tally() const { return tally_; }
@@ -197,7 +214,7 @@ class BasicOps {
   template <class T, Role kRole>
   EB_HD EB_INLINE auto load(Ptr<T, kRole> p, Index i) {
     using Value = typename Bare<T>::Type;
-    count_load<Value, kRole>(1);
+    count_load<Value>(p.is_weight(), 1);
     return Scalar<Value>(p.address_[i]);
   }
   template <class T, Role kRole>
@@ -304,7 +321,7 @@ class BasicOps {
   template <int W, class T, Role kRole>
   EB_HD EB_INLINE auto load(Lanes<W>, Ptr<T, kRole> p, Index i) {
     using Value = typename Bare<T>::Type;
-    count_load<Value, kRole>(live<W>());
+    count_load<Value>(p.is_weight(), live<W>());
     if constexpr (TallyPolicy::kPart) {
       return Vec<Value, W>(lanes::Native<Value, W>::load_first(p.address_ + i, tally_.live));
     } else {
@@ -323,7 +340,7 @@ class BasicOps {
   // Lanes [begin, end) from p[i + lane], the others of `into`; as many loads or stores. None of the others is touched.
   template <class T, int W, class Element, Role kRole>
   EB_HD EB_INLINE Vec<T, W> load(Vec<T, W> into, Ptr<Element, kRole> p, Index i, Index begin, Index end) {
-    count_load<T, kRole>(between<W>(begin, end));
+    count_load<T>(p.is_weight(), between<W>(begin, end));
     return Vec<T, W>(lanes::Native<T, W>::load_between(into.lanes_, p.address_ + i, begin, end));
   }
   template <class T, int W, Role kRole>
@@ -335,7 +352,7 @@ class BasicOps {
   template <class T, int W, class Element, Role kRole>
   EB_HD EB_INLINE Vec<T, W> gather(Vec<T, W> into, Ptr<Element, kRole> p, Index i, Index stride, Index begin,
                                    Index end) {
-    count_load<T, kRole>(between<W>(begin, end));
+    count_load<T>(p.is_weight(), between<W>(begin, end));
     for (int l = 0; l < W; ++l) {
       if (begin <= l && l < end) into.lanes_[l] = p.address_[i + l * stride];
     }
@@ -345,7 +362,7 @@ class BasicOps {
   template <int W, class T, Role kRole>
   EB_HD EB_INLINE auto gather(Lanes<W>, Ptr<T, kRole> p, Index i, Index stride) {
     using Value = typename Bare<T>::Type;
-    count_load<Value, kRole>(live<W>());
+    count_load<Value>(p.is_weight(), live<W>());
     if constexpr (!TallyPolicy::kPart) {
       if (stride == 2) return Vec<Value, W>(lanes::load_every_second<Value, W>(p.address_ + i));
     }
@@ -479,7 +496,7 @@ class BasicOps {
   // An index in memory becomes an address.
   template <Role kRole>
   EB_HD EB_INLINE Index load_index(Ptr<const std::int64_t, kRole> p, Index i) {
-    count_load<std::int64_t, kRole>(1);
+    count_load<std::int64_t>(p.is_weight(), 1);
     return p.address_[i];
   }
 
@@ -504,7 +521,7 @@ class BasicOps {
   }
   template <class T, int W, Role kRole>
   EB_HD EB_INLINE Vec<T, W> load_flags(Lanes<W>, Ptr<const std::uint8_t, kRole> p, Index i, Vec<T, W> value) {
-    count_load<std::uint8_t, kRole>(live<W>());
+    count_load<std::uint8_t>(p.is_weight(), live<W>());
     return Vec<T, W>(lanes::load_flags<T, W>(p.address_ + i, value.lanes_, static_cast<Index>(live<W>())));
   }
 
@@ -532,6 +549,15 @@ class BasicOps {
   template <class T, int W>
   EB_HD EB_INLINE Vec<T, W> fold(Dot<T, W> a, Vec<T, W> start) const {
     return Vec<T, W>(lanes::add<W>(start.lanes_, a.lanes_));
+  }
+  // As many dot products as lanes, each folded from zero: lane l has dots[l].
+  template <class T, int W>
+  EB_HD EB_INLINE Vec<T, W> fold(Dot<T, W> (&dots)[W]) const {
+    Pack<T, W> packs[W], sum = lanes::Native<T, W>::broadcast(0);
+    for (int d = 0; d < W; ++d) packs[d] = dots[d].lanes_;
+    lanes::transpose<T, W>(packs);
+    for (int l = 0; l < W; ++l) sum = lanes::add<W>(sum, packs[l]);
+    return Vec<T, W>(sum);
   }
 
  private:
@@ -575,11 +601,11 @@ class BasicOps {
     tally_.template macs<T>(times);
     tally_.template nominal_macs<T>(times);
   }
-  template <class T, Role kRole>
-  EB_HD EB_INLINE void count_load(std::uint64_t elements) {
+  template <class T>
+  EB_HD EB_INLINE void count_load(bool weight, std::uint64_t elements) {
     tally_.template loads<T>(elements);
     tally_.template load_bytes<T>(elements * sizeof(T));
-    if constexpr (kRole == Role::kWeight) tally_.template weight_load_bytes<T>(elements * sizeof(T));
+    if (weight) tally_.template weight_load_bytes<T>(elements * sizeof(T));
   }
   template <class T>
   EB_HD EB_INLINE void count_store(std::uint64_t elements) {

@@ -42,6 +42,7 @@ struct AttentionShape {
 struct LinearShape {
   Index M, K, N;  // x[m,k], w[n,k], y[m,n]
   int has_bias;
+  int x_transposed, w_transposed;  // stored as x[k,m], as w[k,n]; gradients lie as what they are of
 };
 
 // Rows that are worked on one by one: x[rows, n]. Layer normalisation alone has weights, and statistics to keep.

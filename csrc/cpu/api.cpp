@@ -55,9 +55,26 @@ int eb_cpu_attention(EbVariant variant, EbDtype dtype, const eb::AttentionShape*
   EB_ON_LADDER(attention(dtype, *shape, *arrays, scale, threads, counts, error))
 }
 
+int eb_cpu_attention_backward(EbVariant variant, EbDtype dtype, const eb::AttentionShape* shape,
+                              const EbAttentionBackwardArrays* arrays, double scale, int threads, eb::OpCounts* counts,
+                              EbError* error) {
+  EB_ON_LADDER(attention_backward(dtype, *shape, *arrays, scale, threads, counts, error))
+}
+
+int eb_cpu_online_attention(EbVariant variant, EbDtype dtype, const eb::AttentionShape* shape,
+                            const EbOnlineAttentionArrays* arrays, double scale, int threads, eb::OpCounts* counts,
+                            EbError* error) {
+  EB_ON_LADDER(online_attention(dtype, *shape, *arrays, scale, threads, counts, error))
+}
+
 int eb_cpu_linear(EbVariant variant, EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays,
                   int threads, eb::OpCounts* counts, EbError* error) {
   EB_ON_LADDER(linear(dtype, *shape, *arrays, threads, counts, error))
+}
+
+int eb_cpu_linear_backward(EbVariant variant, EbDtype dtype, const eb::LinearShape* shape,
+                           const EbLinearBackwardArrays* arrays, int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(linear_backward(dtype, *shape, *arrays, threads, counts, error))
 }
 
 int eb_cpu_elementwise(EbVariant variant, EbElementwise function, EbDtype dtype, eb::Index n,

@@ -13,8 +13,16 @@ int eb_cpu_gru_backward(EbVariant variant, EbDtype dtype, const eb::GruShape* sh
                         int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_attention(EbVariant variant, EbDtype dtype, const eb::AttentionShape* shape, const EbAttentionArrays* arrays,
                      double scale, int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_attention_backward(EbVariant variant, EbDtype dtype, const eb::AttentionShape* shape,
+                              const EbAttentionBackwardArrays* arrays, double scale, int threads, eb::OpCounts* counts,
+                              EbError* error);
+int eb_cpu_online_attention(EbVariant variant, EbDtype dtype, const eb::AttentionShape* shape,
+                            const EbOnlineAttentionArrays* arrays, double scale, int threads, eb::OpCounts* counts,
+                            EbError* error);
 int eb_cpu_linear(EbVariant variant, EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays,
                   int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_linear_backward(EbVariant variant, EbDtype dtype, const eb::LinearShape* shape,
+                           const EbLinearBackwardArrays* arrays, int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_elementwise(EbVariant variant, EbElementwise function, EbDtype dtype, eb::Index n,
                        const EbElementwiseArrays* arrays, int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_softmax(EbVariant variant, EbSoftmax kind, EbDtype dtype, const eb::RowShape* shape,

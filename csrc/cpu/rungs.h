@@ -12,6 +12,12 @@ namespace eb {
              EbError* error);                                                                                          \
   int linear(EbDtype dtype, const LinearShape& shape, const EbLinearArrays& arrays, int threads, OpCounts* counts,     \
              EbError* error);                                                                                          \
+  int linear_backward(EbDtype dtype, const LinearShape& shape, const EbLinearBackwardArrays& arrays, int threads,      \
+                      OpCounts* counts, EbError* error);                                                               \
+  int attention_backward(EbDtype dtype, const AttentionShape& shape, const EbAttentionBackwardArrays& arrays,          \
+                         double scale, int threads, OpCounts* counts, EbError* error);                                 \
+  int online_attention(EbDtype dtype, const AttentionShape& shape, const EbOnlineAttentionArrays& arrays,              \
+                       double scale, int threads, OpCounts* counts, EbError* error);                                   \
   int elementwise(EbElementwise function, EbDtype dtype, Index n, const EbElementwiseArrays& arrays, int threads,      \
                   OpCounts* counts, EbError* error);                                                                   \
   int softmax(EbSoftmax kind, EbDtype dtype, const RowShape& shape, const EbSoftmaxArrays& arrays, int threads,        \

@@ -7,8 +7,8 @@
 
 #include "common/ops.h"
 #include "common/shapes.h"
-#include "kernels/gemm.h"
-#include "kernels/products.h"
+#include "kernels/attention_tiles.h"
+#include "kernels/reduce.h"
 
 namespace eb {
 
@@ -63,128 +63,51 @@ EB_HD EB_INLINE void attention_forward_naive(Ops& ops, const AttentionOperands<O
 // so that lanes run over keys in the scores and over d in the output, with v as it lies. Sums run in the order of d and
 // of j, as the naive rung's do; the softmax between them has the same passes over a scratch row, in lanes.
 
-// The scores of kRows queries from i on with all the keys they see: scores[r · stride + j].
-template <class Shape, int kRows, class Ops, class T, class Scratch>
-EB_HD EB_INLINE void attention_scores(Ops& ops, const AttentionOperands<Ops, T>& a, const AttentionShape& s,
-                                      Scratch panel_k, Scratch scores, Index stride, Index head, Index i) {
-  constexpr int kLanes = Shape::kLanes, kVectors = Shape::kVectors, kColumns = Shape::kColumns;
-  constexpr Lanes<kLanes> lanes{};
-  const auto zero = ops.broadcast(lanes, ops.constant(Constant<T, 0>{}));
-  const auto scale = ops.broadcast(lanes, ops.parameter(a.scale));
-  const auto q = a.q.at((head * s.S_q + i) * s.D);
-  for (Index j = 0; j < s.visible_keys(i + kRows - 1); j += kColumns) {
-    const auto panel = panel_k.at(j * s.D);
-    // Keys of vector v that query r sees.
-    const auto live = [&](Index r, Index v) EB_ALWAYS_INLINE { return s.visible_keys(i + r) - j - v * kLanes; };
-    std::remove_const_t<decltype(zero)> sum[kRows][kVectors];
-    unrolled<kRows>([&](auto r)
-                        EB_ALWAYS_INLINE { unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE { sum[r][v] = zero; }); });
-    add_products<kLanes>(
-        ops, 0, s.D, [&](Index d, Index r) EB_ALWAYS_INLINE { return ops.load(q, r * s.D + d); },
-        [&](Index d, Index v) EB_ALWAYS_INLINE { return ops.load(lanes, panel, d * kColumns + v * kLanes); }, sum,
-        live);
-    unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
-      unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
-        auto part = ops.first(live(r, v));
-        part.store(scores, r * stride + j + v * kLanes, part.mul(sum[r][v], scale));
-      });
-    });
-  }
-}
-
 // A row of scores becomes probabilities, in place.
 template <int kLanes, class T, class Ops, class Scratch>
 EB_HD EB_INLINE void attention_softmax(Ops& ops, Scratch row, Index keys) {
-  constexpr Lanes<kLanes> lanes{};
-  const Index whole = keys / kLanes * kLanes;
-  auto rest = ops.first(keys - whole);
-  auto largest = ops.template negative_infinity<T>();
-  if (whole > 0) {
-    auto most = ops.load(lanes, row, 0);
-    for (Index j = kLanes; j < whole; j += kLanes) most = ops.max(most, ops.load(lanes, row, j));
-    largest = ops.fold_max(most, largest);
-  }
-  if (whole < keys) largest = rest.fold_max(rest.load(lanes, row, whole), largest);
-
-  const auto shift = ops.broadcast(lanes, largest);
-  const auto exponential = [&](auto& policy, Index j) EB_ALWAYS_INLINE {
-    const auto e = policy.exp(policy.sub(policy.load(lanes, row, j), shift));
-    policy.store(row, j, e);
-    return e;
-  };
-  auto total = ops.constant(Constant<T, 0>{});
-  if (whole > 0) {
-    auto sum = exponential(ops, 0);
-    for (Index j = kLanes; j < whole; j += kLanes) sum = ops.add(sum, exponential(ops, j));
-    total = ops.fold_add(sum, total);
-  }
-  if (whole < keys) total = rest.fold_add(exponential(rest, whole), total);
-
-  const auto divisor = ops.broadcast(lanes, total);
-  for (Index j = 0; j < whole; j += kLanes) ops.store(row, j, ops.div(ops.load(lanes, row, j), divisor));
-  if (whole < keys) rest.store(row, whole, rest.div(rest.load(lanes, row, whole), divisor));
-}
-
-// The outputs of kRows queries from i on, from their probabilities p[r · stride + j].
-template <class Shape, int kRows, class Ops, class T, class Scratch>
-EB_HD EB_INLINE void attention_outputs(Ops& ops, const AttentionOperands<Ops, T>& a, const AttentionShape& s, Scratch p,
-                                       Index stride, Index head, Index i) {
-  constexpr int kLanes = Shape::kLanes, kVectors = Shape::kVectors, kColumns = Shape::kColumns;
-  constexpr Lanes<kLanes> lanes{};
-  const auto zero = ops.broadcast(lanes, ops.constant(Constant<T, 0>{}));
-  const Index shared = s.visible_keys(i);  // keys that all kRows queries see
-  for (Index column = 0; column < s.D; column += kColumns) {
-    const auto v = a.v.at(head * s.S_k * s.D + column);
-    const auto inside = [&](Index c) EB_ALWAYS_INLINE { return s.D - column - c * kLanes; };
-    std::remove_const_t<decltype(zero)> sum[kRows][kVectors];
-    unrolled<kRows>([&](auto r)
-                        EB_ALWAYS_INLINE { unrolled<kVectors>([&](auto c) EB_ALWAYS_INLINE { sum[r][c] = zero; }); });
-    const auto value = [&](Index j, Index c) EB_ALWAYS_INLINE {
-      auto part = ops.first(inside(c));
-      return part.load(lanes, v, j * s.D + c * kLanes);
-    };
-    const auto run = [&](const auto& b) EB_ALWAYS_INLINE {
-      add_products<kLanes>(
-          ops, 0, shared, [&](Index j, Index r) EB_ALWAYS_INLINE { return ops.load(p, r * stride + j); }, b, sum,
-          [&](Index, Index c) EB_ALWAYS_INLINE { return inside(c); });
-    };
-    if (s.D - column >= kColumns) {
-      run([&](Index j, Index c) EB_ALWAYS_INLINE { return ops.load(lanes, v, j * s.D + c * kLanes); });
-    } else {
-      run(value);
-    }
-    // The diagonal: keys that only the later queries see; the others must not meet even their NaNs.
-    for (Index j = shared; j < s.visible_keys(i + kRows - 1); ++j) {
-      unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
-        if (j < s.visible_keys(i + r)) {
-          const auto weight = ops.broadcast(lanes, ops.load(p, r * stride + j));
-          unrolled<kVectors>([&](auto c) EB_ALWAYS_INLINE {
-            auto part = ops.first(inside(c));
-            sum[r][c] = part.mac(value(j, c), weight, sum[r][c]);
-          });
-        }
-      });
-    }
-    unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
-      unrolled<kVectors>([&](auto c) EB_ALWAYS_INLINE {
-        auto part = ops.first(inside(c));
-        part.store(a.y, (head * s.S_q + i + r) * s.D + column + c * kLanes, sum[r][c]);
-      });
-    });
-  }
+  Scalar<T> largest[1] = {ops.template negative_infinity<T>()}, total[1] = {ops.constant(Constant<T, 0>{})};
+  reduce<Largest, kLanes>(ops, keys, largest, [&](auto& policy, auto lanes, Index j, auto& value) EB_ALWAYS_INLINE {
+    value[0] = policy.load(lanes, row, j);
+  });
+  const auto shift = ops.broadcast(Lanes<kLanes>{}, largest[0]);
+  reduce<Sum, kLanes>(ops, keys, total, [&](auto& policy, auto lanes, Index j, auto& value) EB_ALWAYS_INLINE {
+    value[0] = policy.exp(policy.sub(policy.load(lanes, row, j), shift));
+    policy.store(row, j, value[0]);
+  });
+  const auto divisor = ops.broadcast(Lanes<kLanes>{}, total[0]);
+  each_vector<kLanes>(ops, keys, [&](auto& policy, auto lanes, Index j) EB_ALWAYS_INLINE {
+    policy.store(row, j, policy.div(policy.load(lanes, row, j), divisor));
+  });
 }
 
 // kRows queries from i on.
 template <class Shape, int kRows, class Ops, class T, class Scratch>
 EB_HD EB_INLINE void attention_forward_tile(Ops& ops, const AttentionOperands<Ops, T>& a, const AttentionShape& s,
                                             Scratch panel_k, Scratch rows, Index stride, Index head, Index i) {
-  attention_scores<Shape, kRows>(ops, a, s, panel_k, rows, stride, head, i);
+  constexpr int kLanes = Shape::kLanes;
+  const auto zero = ops.broadcast(Lanes<kLanes>{}, ops.constant(Constant<T, 0>{}));
+  const auto scale = ops.broadcast(Lanes<kLanes>{}, ops.parameter(a.scale));
+  const auto q = a.q.at((head * s.S_q + i) * s.D);
+  const auto y = a.y.at((head * s.S_q + i) * s.D);
+  for (Index j = 0; j < s.visible_keys(i + kRows - 1); j += Shape::kColumns) {
+    attention_strip<Shape, kRows>(
+        ops, q, panel_k.at(j * s.D), s.D,
+        [&](Index r, Index v) EB_ALWAYS_INLINE { return s.visible_keys(i + r) - j - v * kLanes; },
+        [&](auto& part, Index r, Index v, auto sum)
+            EB_ALWAYS_INLINE { part.store(rows, r * stride + j + v * kLanes, part.mul(sum, scale)); });
+  }
   for (Index r = 0; r < kRows; ++r) {
     const Index keys = s.visible_keys(i + r);
     ops.template skip_macs<T>(2 * s.D * (s.S_k - keys));
-    attention_softmax<Shape::kLanes, T>(ops, rows.at(r * stride), keys);
+    attention_softmax<kLanes, T>(ops, rows.at(r * stride), keys);
   }
-  attention_outputs<Shape, kRows>(ops, a, s, rows, stride, head, i);
+  attention_sums<Shape, kRows, false>(
+      ops, {0, s.visible_keys(i), s.visible_keys(i + kRows - 1)}, a.v.at(head * s.S_k * s.D), s.D,
+      [&](Index j, Index r) EB_ALWAYS_INLINE { return ops.load(rows, r * stride + j); },
+      [&](Index j, Index r) EB_ALWAYS_INLINE { return j < s.visible_keys(i + r); },
+      [&](auto&, Index, Index) EB_ALWAYS_INLINE { return zero; },
+      [&](auto& part, Index r, Index column, auto sum) EB_ALWAYS_INLINE { part.store(y, r * s.D + column, sum); });
 }
 
 }  // namespace eb

@@ -31,6 +31,7 @@ struct Matrix {
   P data;
   Index row_stride, column_stride;
 
+  EB_HD EB_INLINE Index at(Index row, Index column) const { return row * row_stride + column * column_stride; }
   EB_HD EB_INLINE Matrix transposed() const { return {data, column_stride, row_stride}; }
 };
 

@@ -10,7 +10,7 @@ from energybench.kernels.compositions import (
     separable_conv2d,
 )
 from energybench.kernels.counted import CountedRun, count, counted_run
-from energybench.kernels.families.attention import attention
+from energybench.kernels.families.attention import attention, attention_backward, online_attention
 from energybench.kernels.families.batch_norm import BatchNorm, batch_norm, batch_norm_backward
 from energybench.kernels.families.conv import conv2d
 from energybench.kernels.families.conv1d import conv1d
@@ -27,7 +27,7 @@ from energybench.kernels.families.copies import (
 )
 from energybench.kernels.families.dropout import dropout, dropout_backward
 from energybench.kernels.families.gru import GruGradients, gru, gru_backward
-from energybench.kernels.families.linear import linear
+from energybench.kernels.families.linear import linear, linear_backward
 from energybench.kernels.families.losses import cross_entropy, cross_entropy_backward
 from energybench.kernels.families.optimisers import adam_step, momentum_step, sgd_step
 from energybench.kernels.families.pointwise import (
@@ -86,6 +86,7 @@ __all__ = [
     "adam_step",
     "add",
     "attention",
+    "attention_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",
@@ -117,6 +118,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
+    "linear_backward",
     "list_kernels",
     "log_softmax",
     "log_softmax_backward",
@@ -127,6 +129,7 @@ __all__ = [
     "multi_head_attention",
     "nchw_to_nhwc",
     "nhwc_to_nchw",
+    "online_attention",
     "openmp_runtimes",
     "pad2d",
     "pad2d_backward",

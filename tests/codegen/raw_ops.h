@@ -115,6 +115,14 @@ struct RawOps {
   EB_INLINE P fold(P a, P start) const {
     return start + a;
   }
+  template <class P, int W>
+  EB_INLINE P fold(P (&dots)[W]) const {
+    P packs[W], result = eb::lanes::Native<float, W>::broadcast(0);
+    for (int d = 0; d < W; ++d) packs[d] = dots[d];
+    eb::lanes::transpose<float, W>(packs);
+    for (int l = 0; l < W; ++l) result = result + packs[l];
+    return result;
+  }
   template <class P>
   EB_INLINE float sum(P a) const {
     float result = a[0];

@@ -25,6 +25,15 @@ extern "C" void gemm_tile(const float* a, const float* b, float* c, eb::Index de
   EB_ONE_MORE(c, 0)
 }
 
+extern "C" void linear_rows(const float* a, const float* b, float* c, eb::LinearShape s, eb::Index column) {
+  Ops ops;
+  const eb::Matrix<Input> of_a{Input(a), s.K, 1};
+  const eb::Matrix<Weight> of_b{Weight(b), s.N, 1};
+  eb::linear_rows<eb::Tile<float, eb::twins::kLanes<float>, 4, 2>, 4>(ops, of_a, of_b, Output(c), s.N, s.K, 0, column,
+                                                                      eb::NoEpilogue{});
+  EB_ONE_MORE(c, 0)
+}
+
 extern "C" void linear_dots(const float* x, const float* w, const float* bias, float* y, eb::LinearShape s,
                             eb::Index n) {
   Ops ops;

@@ -7,6 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import energybench as eb
+from energybench.counting import count_model
 from energybench.records.op_counts import OpCounts
 
 SHARED = ("macs", "nominal_macs", "other_flops", "load_bytes", "store_bytes")
@@ -28,6 +29,16 @@ def assert_equal_counts(kernel, arrays, twin, inputs, **options):
     model = eb.count(twin, *inputs, strict=True).total
     assert shared(native) == shared(model)
     assert native.macs > 0 or native.nominal_macs > 0
+
+
+def assert_equal_gradients(kernel, arrays, twin, inputs, **options):
+    """The gradient kernel against the rows of the twin's backward pass; the inputs require their gradients."""
+    native = eb.kernels.count(kernel, *arrays, **options)
+    model = count_model(twin, *inputs, strict=True, backward=True)
+    backward = OpCounts.sum([row.counts for row in model.rows if row.direction == "backward"])
+    assert shared(native) == shared(backward)
+    assert native.launches == backward.launches
+    assert native.macs > 0
 
 
 @some
@@ -91,6 +102,55 @@ def test_attention(sizes, causal):
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
     assert_equal_counts("attention", (q, k, v), twin, (q, k, v), causal=causal)
+    inputs = [t.clone().requires_grad_() for t in (q, k, v)]
+    lse = torch.zeros(batch, heads, queries)
+    assert_equal_gradients("attention_backward", (q, q, k, v, q, lse), twin, inputs, causal=causal)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("queries", "keys"), [(3, 5), (70, 70), (5, 200)])
+def test_online_attention_differs_from_its_twin_by_what_its_page_says(queries, keys, causal):
+    """A block of 64 keys after a query's first costs a correction; the outputs are divided, not the probabilities."""
+    batch, heads, d = 2, 3, 4
+    q, k, v = (torch.zeros(batch, heads, n, d, requires_grad=True) for n in (queries, keys, keys))
+    model = count_model(
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=causal), q, k, v, backward=True
+    )
+    twin = OpCounts.sum([row.counts for row in model.rows if row.direction == "forward"])
+    native = eb.kernels.count("online_attention", q, k, v, causal=causal)
+    seen = [min(i + 1, keys) if causal else keys for i in range(queries)]
+    corrections = batch * heads * sum((n - 1) // 64 for n in seen)
+    rows, pairs = batch * heads * queries, batch * heads * sum(seen)
+    for name in ("macs", "nominal_macs", "compares", "load_bytes", "store_bytes"):
+        assert getattr(native, name) == getattr(twin, name), name
+    assert native.muls == twin.muls + corrections * (1 + d)
+    assert native.adds == twin.adds + corrections + rows
+    assert native.specials == twin.specials + corrections + rows
+    assert native.divs == twin.divs - pairs + rows * d
+
+
+@some
+@given(
+    sizes=st.tuples(*[st.integers(1, 9)] * 3),
+    bias=st.booleans(),
+    x_layout=st.sampled_from(["mk", "km"]),
+    w_layout=st.sampled_from(["nk", "kn"]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_linear_in_both_directions(sizes, bias, x_layout, w_layout, dtype):
+    M, K, N = sizes
+    x = torch.zeros(*((M, K) if x_layout == "mk" else (K, M)), dtype=dtype)
+    w = torch.zeros(*((N, K) if w_layout == "nk" else (K, N)), dtype=dtype)
+    b = torch.zeros(N, dtype=dtype) if bias else None
+
+    def twin(x, w, b=None):
+        return F.linear(x if x_layout == "mk" else x.t(), w if w_layout == "nk" else w.t(), b)
+
+    layouts = {"x_layout": x_layout, "w_layout": w_layout}
+    given_tensors = [t for t in (x, w, b) if t is not None]
+    assert_equal_counts("linear", (x, w, b), twin, given_tensors, **layouts)
+    grad, inputs = torch.zeros(M, N, dtype=dtype), [t.clone().requires_grad_() for t in given_tensors]
+    assert_equal_gradients("linear_backward", (grad, x, w), twin, inputs, has_bias=bias, **layouts)
 
 
 @pytest.mark.parametrize("kernel", ["conv2d", "gru", "attention"])

@@ -159,12 +159,70 @@ def test_any_attention(agree, sizes, causal):
     agree("attention", [normal(s, B, Hn, s, D) for s in (S_q, S_k, S_k)], [], causal=causal)
 
 
+#: One pair, ragged tiles, several blocks of 64 keys, several chunks of 64 queries, a mask that ends within both.
+LONG = pytest.mark.parametrize(
+    ("B", "Hn", "S_q", "S_k", "D"),
+    [(1, 1, 1, 1, 1), (2, 3, 5, 5, 4), (1, 2, 7, 3, 2), (1, 1, 9, 23, 19), (1, 1, 67, 67, 3), (1, 1, 66, 130, 1)],
+)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("causal", [False, True])
+@LONG
+def test_online_attention(agree, B, Hn, S_q, S_k, D, causal, dtype):
+    q, k, v = (normal(s, B, Hn, s, D, dtype=dtype) for s in (S_q, S_k, S_k))
+    agree("online_attention", [q, k, v], [], causal=causal)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("causal", [False, True])
+@LONG
+def test_attention_backward(agree, B, Hn, S_q, S_k, D, causal, dtype):
+    grad, q, k, v, y = (normal(7 + i, B, Hn, s, D, dtype=dtype) for i, s in enumerate((S_q, S_q, S_k, S_k, S_q)))
+    agree("attention_backward", [grad, q, k, v, y, 4 + normal(1, B, Hn, S_q, dtype=dtype)], [], causal=causal)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("with_bias", [False, True])
-@pytest.mark.parametrize(("M", "K", "N"), [(1, 1, 1), (3, 5, 7), (4, 19, 9), (8, 1, 2), (7, 9, 17), (13, 300, 3)])
+@pytest.mark.parametrize(
+    ("M", "K", "N"), [(1, 1, 1), (3, 5, 7), (4, 19, 9), (8, 1, 2), (7, 9, 17), (13, 300, 3), (33, 257, 5)]
+)
 def test_linear(agree, M, K, N, with_bias, dtype):
     bias = normal(3, N, dtype=dtype) if with_bias else None
     agree("linear", [normal(1, M, K, dtype=dtype)], [normal(2, N, K, dtype=dtype), bias])
+
+
+LAYOUTS = pytest.mark.parametrize(("x_layout", "w_layout"), [("mk", "nk"), ("km", "nk"), ("mk", "kn"), ("km", "kn")])
+PRODUCTS = pytest.mark.parametrize(
+    ("M", "K", "N"), [(1, 1, 1), (3, 5, 7), (4, 19, 9), (8, 1, 2), (2, 40, 37), (7, 9, 17), (5, 3, 66)]
+)
+
+
+def stored(layout, array):
+    return np.ascontiguousarray(array.T) if layout in ("km", "kn") else array
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@LAYOUTS
+@PRODUCTS
+def test_linear_of_stored_transposed(agree, M, K, N, x_layout, w_layout, dtype):
+    x, w = stored(x_layout, normal(1, M, K, dtype=dtype)), stored(w_layout, normal(2, N, K, dtype=dtype))
+    agree("linear", [x], [w, normal(3, N, dtype=dtype)], x_layout=x_layout, w_layout=w_layout)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("has_bias", [False, True])
+@LAYOUTS
+@PRODUCTS
+def test_linear_backward(agree, M, K, N, x_layout, w_layout, has_bias, dtype):
+    x, w = stored(x_layout, normal(1, M, K, dtype=dtype)), stored(w_layout, normal(2, N, K, dtype=dtype))
+    options = {"has_bias": has_bias, "x_layout": x_layout, "w_layout": w_layout}
+    agree("linear_backward", [normal(3, M, N, dtype=dtype), x], [w], **options)
+
+
+def test_linear_backward_of_several_blocks(agree):
+    """Sums of more than 256 products wait in the gradients between two blocks of them."""
+    agree("linear_backward", [normal(3, 5, 270), normal(1, 5, 3)], [normal(2, 270, 3)])
 
 
 ROWS = [(1,), (7,), (3, 1), (2, 3, 5)]

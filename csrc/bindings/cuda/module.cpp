@@ -89,8 +89,8 @@ py::object attention(const std::string& dtype, const std::vector<Index>& sizes, 
 
 py::object linear(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, int device,
                   std::uintptr_t stream, bool counting) {
-  require_sizes(sizes, 3, a, 4);
-  const eb::LinearShape s{sizes[0], sizes[1], sizes[2], a[2] != 0};
+  require_sizes(sizes, 5, a, 4);
+  const eb::LinearShape s{sizes[0], sizes[1], sizes[2], a[2] != 0, sizes[3] != 0, sizes[4] != 0};
   const EbLinearArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3)};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {

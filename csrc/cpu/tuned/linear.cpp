@@ -1,4 +1,5 @@
-// Tuned rung of the fully connected layer: panels, or dot products where there are few rows to share a panel.
+// Tuned rung of the fully connected layer and its gradients: products in panels, and w where it lies where there are
+// few rows to share a panel.
 #include "kernels/linear.h"
 
 #include "cpu/rungs.h"
@@ -8,19 +9,57 @@
 namespace eb::EB_ISA {
 namespace {
 
+// The register tile of a product with few rows.
+template <class T>
+using FewRowsShape = Tile<T, kLanes<T>, kLinearFewRows, EB_VECTOR_BYTES == 64 ? 4 : 2>;
+
 template <class Ops, class T>
-void linear_panels(const LinearOperands<Ops, T>& a, const LinearShape& s, T* scratch, int threads, OpCounts* counts) {
-  using Shape = GemmShape<T>;
-  const GemmPlan<Shape> plan{s.M, s.N, s.K};
-  const typename Ops::template Activation<T> panels(scratch);
-  const Matrix<typename Ops::template Activation<const T>> x{a.x, s.K, 1};
-  const Matrix<typename Ops::template Weight<const T>> w{a.w, s.K, 1};
+using Operand = Matrix<typename Ops::template Either<const T>>;
+
+// The operand at an address, rows × columns, or lying the other way round.
+template <class Ops, class T>
+EB_INLINE Operand<Ops, T> operand(const void* address, Index rows, Index columns, bool transposed, bool weight) {
+  return {typename Ops::template Either<const T>(in<T>(address), weight), transposed ? 1 : columns,
+          transposed ? rows : 1};
+}
+
+// One of the products here: C's size and the summed index, the operands with rows of C's rows and of its columns.
+template <class Ops, class T>
+struct Product {
+  GemmPlan<GemmShape<T>> plan;
+  Operand<Ops, T> a, b;
+  bool in_place;  // rows of bᵀ are neighbours in memory: few rows of C can have them where they lie
+  typename Ops::template Activation<T> c;
+
+  bool few_rows() const { return in_place && plan.M <= kLinearFewRows; }
+  Index scratch() const { return few_rows() ? 0 : plan.panel_elements(); }
+};
+
+template <class Ops, class T>
+void multiply(const Product<Ops, T>& p, typename Ops::template Weight<const T> bias, bool has_bias, T* scratch,
+              int threads, OpCounts* counts) {
+  const auto epilogue = [&](Index, Index column, bool last)
+                            EB_ALWAYS_INLINE { return ColumnBias<decltype(bias)>{bias.at(column), last && has_bias}; };
 #pragma omp parallel num_threads(threads)
   {
     Ops ops;
-    gemm(ops, plan, x, w, panels, a.y, s.N, [&](Index, Index column, bool last) EB_ALWAYS_INLINE {
-      return ColumnBias<decltype(a.bias)>{a.bias.at(column), last && s.has_bias};
-    });
+    if (p.few_rows()) {
+      constexpr Index kColumns = FewRowsShape<T>::kColumns;
+      const Operand<Ops, T> b = p.b.transposed();
+#pragma omp for schedule(static)
+      for (Index j = 0; j < ceil_div(p.plan.N, kColumns); ++j) {
+        const auto end = epilogue(0, j * kColumns, true);
+        if (p.plan.M == kLinearFewRows) {
+          linear_rows<FewRowsShape<T>, kLinearFewRows>(ops, p.a, b, p.c, p.plan.N, p.plan.K, 0, j * kColumns, end);
+        } else {
+          for (Index m = 0; m < p.plan.M; ++m) {
+            linear_rows<FewRowsShape<T>, 1>(ops, p.a, b, p.c, p.plan.N, p.plan.K, m, j * kColumns, end);
+          }
+        }
+      }
+    } else {
+      gemm(ops, p.plan, p.a, p.b, typename Ops::template Activation<T>(scratch), p.c, p.plan.N, epilogue);
+    }
     merge(ops, counts);
   }
 }
@@ -38,6 +77,16 @@ void linear_dots(const LinearOperands<Ops, T>& a, const LinearShape& s, int thre
   }
 }
 
+// The sum of grad's rows.
+template <class Ops, class T>
+void sum_rows(const LinearBackwardOperands<Ops, T>& a, const LinearShape& s, int threads, OpCounts* counts) {
+  constexpr int kVectors = 4;
+  constexpr Index kColumns = kVectors * kLanes<T>;
+  in_parallel<Ops>(ceil_div(s.N, kColumns), threads, counts, [&](Ops& ops, Index i) EB_ALWAYS_INLINE {
+    linear_backward_bias<kLanes<T>, kVectors>(ops, a, s, i * kColumns);
+  });
+}
+
 }  // namespace
 
 int linear(EbDtype dtype, const LinearShape& shape, const EbLinearArrays& arrays, int threads, OpCounts* counts,
@@ -45,11 +94,43 @@ int linear(EbDtype dtype, const LinearShape& shape, const EbLinearArrays& arrays
   return dispatch(dtype, counts, error, [&](auto ops, auto element) EB_ALWAYS_INLINE {
     using Ops = typename decltype(ops)::Of;
     using T = typename decltype(element)::Of;
+    const LinearShape& s = shape;
     const auto a = operands<Ops, T>(arrays);
-    if (shape.M <= kLinearFewRows) return linear_dots<Ops, T>(a, shape, threads, counts), 0;
-    void* scratch = workspace(sizeof(T) * GemmPlan<GemmShape<T>>{shape.M, shape.N, shape.K}.panel_elements());
+    if (linear_by_dots(s)) return linear_dots<Ops, T>(a, s, threads, counts), 0;
+    const Product<Ops, T> product{{s.M, s.N, s.K},
+                                  operand<Ops, T>(arrays.x, s.M, s.K, s.x_transposed, false),
+                                  operand<Ops, T>(arrays.w, s.N, s.K, s.w_transposed, true),
+                                  s.w_transposed != 0,
+                                  a.y};
+    void* scratch = workspace(sizeof(T) * product.scratch());
     if (scratch == nullptr) return refuse(error, "not enough memory for the panels of a matrix product");
-    return linear_panels<Ops, T>(a, shape, static_cast<T*>(scratch), threads, counts), 0;
+    return multiply(product, a.bias, s.has_bias, static_cast<T*>(scratch), threads, counts), 0;
+  });
+}
+
+// Two products and a sum of rows, each a launch of its own. A gradient that lies transposed is the transposed product.
+int linear_backward(EbDtype dtype, const LinearShape& shape, const EbLinearBackwardArrays& arrays, int threads,
+                    OpCounts* counts, EbError* error) {
+  if (counts != nullptr) counts->launches += shape.has_bias ? 2 : 1;  // and the one that dispatch counts
+  return dispatch(dtype, counts, error, [&](auto ops, auto element) EB_ALWAYS_INLINE {
+    using Ops = typename decltype(ops)::Of;
+    using T = typename decltype(element)::Of;
+    const LinearShape& s = shape;
+    const auto a = operands<Ops, T>(arrays);
+    const auto grad = operand<Ops, T>(arrays.grad, s.M, s.N, false, false);
+    const auto x = operand<Ops, T>(arrays.x, s.M, s.K, s.x_transposed, false).transposed();
+    const auto w = operand<Ops, T>(arrays.w, s.N, s.K, s.w_transposed, true).transposed();
+    using Products = Product<Ops, T>;
+    const Products products[] = {s.x_transposed ? Products{{s.K, s.M, s.N}, w, grad, false, a.dx}
+                                                : Products{{s.M, s.K, s.N}, grad, w, !s.w_transposed, a.dx},
+                                 s.w_transposed
+                                     ? Products{{s.K, s.N, s.M}, x, grad.transposed(), true, a.dw}
+                                     : Products{{s.N, s.K, s.M}, grad.transposed(), x, !s.x_transposed, a.dw}};
+    void* scratch = workspace(sizeof(T) * std::max(products[0].scratch(), products[1].scratch()));
+    if (scratch == nullptr) return refuse(error, "not enough memory for the panels of a matrix product");
+    for (const Products& product : products) multiply(product, a.w, false, static_cast<T*>(scratch), threads, counts);
+    if (s.has_bias) sum_rows(a, s, threads, counts);
+    return 0;
   });
 }
 

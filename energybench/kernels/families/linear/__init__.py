@@ -1,8 +1,8 @@
-"""The fully connected layer."""
+"""The fully connected layer and its gradients."""
 
-from energybench.kernels.families.linear.launch import LINEAR, linear
+from energybench.kernels.families.linear.launch import LINEAR, LINEAR_BACKWARD, linear, linear_backward
 from energybench.kernels.operator import Operator
 
-OPERATORS: tuple[Operator, ...] = (LINEAR,)
+OPERATORS: tuple[Operator, ...] = (LINEAR, LINEAR_BACKWARD)
 
-__all__ = ["OPERATORS", "linear"]
+__all__ = ["OPERATORS", "linear", "linear_backward"]

@@ -1,0 +1,66 @@
+// Tuned rung of online attention: a group of heads at a time, their keys packed, then tiles of queries.
+#include "kernels/online_attention.h"
+
+#include <omp.h>
+
+#include "cpu/attention_operands.h"
+#include "cpu/rungs.h"
+#include "cpu/tuned/attention.h"
+#include "cpu/workspace.h"
+
+namespace eb::EB_ISA {
+namespace {
+
+template <class T>
+struct OnlinePlan {
+  const AttentionShape& s;
+  int threads;
+  Index heads() const { return s.B * s.Hn; }
+  Index rows_at(Index thread) const {
+    return std::min(heads(), kHeads) * packed_keys<T>(s) + thread * kQueries * kOnlineBlock;
+  }
+  Index elements() const { return rows_at(threads); }
+};
+
+template <class Ops, class T>
+void online_attention_of(const OnlineAttentionOperands<Ops, T>& a, const AttentionShape& s, T* memory, int threads,
+                         OpCounts* counts) {
+  using Scratch = typename Ops::template Activation<T>;
+  const OnlinePlan<T> plan{s, threads};
+  const Scratch scratch(memory);
+  const Index tasks = ceil_div(s.S_q, kTask);
+#pragma omp parallel num_threads(threads)
+  {
+    Ops ops;
+    const Scratch rows = scratch.at(plan.rows_at(omp_get_thread_num()));
+    for (Index first = 0; first < plan.heads(); first += kHeads) {
+      const Index heads = std::min(kHeads, plan.heads() - first);
+      pack_keys<T>(ops, a.k, s, first, heads, scratch);
+#pragma omp for schedule(dynamic)
+      for (Index e = 0; e < heads * tasks; ++e) {
+        const Index head = e / tasks;
+        in_tiles(e % tasks * kTask, std::min(s.S_q, (e % tasks + 1) * kTask), [&](Index i, auto size) EB_ALWAYS_INLINE {
+          online_attention_tile<QueryShape<T>, decltype(size)::value>(ops, a, s, scratch.at(head * packed_keys<T>(s)),
+                                                                      rows, first + head, i);
+        });
+      }
+    }
+    merge(ops, counts);
+  }
+}
+
+}  // namespace
+
+int online_attention(EbDtype dtype, const AttentionShape& shape, const EbOnlineAttentionArrays& arrays, double scale,
+                     int threads, OpCounts* counts, EbError* error) {
+  return dispatch(dtype, counts, error, [&](auto ops, auto element) EB_ALWAYS_INLINE {
+    using Ops = typename decltype(ops)::Of;
+    using T = typename decltype(element)::Of;
+    void* scratch = workspace(sizeof(T) * OnlinePlan<T>{shape, threads}.elements());
+    if (scratch == nullptr) return refuse(error, "not enough memory for the packed keys of attention");
+    const auto a = operands<Ops, T>(arrays, scale);
+    return online_attention_of<Ops, T>(a, shape, static_cast<T*>(scratch), threads, counts), 0;
+  });
+}
+
+}  // namespace eb::EB_ISA
