@@ -61,6 +61,54 @@ def _conv2d(C_in: int, H: int, C_out: int, K: int, *, bias: bool, **options: Any
     return _Case("conv2d", (x, module.weight, module.bias), options, module, (x,), label + more)
 
 
+def _conv1d() -> _Case:
+    import torch
+
+    module = torch.nn.Conv1d(4, 6, 3, stride=2, padding=3, dilation=2, groups=2)
+    x = torch.randn(2, 4, 19)
+    options = {"stride": 2, "padding": 3, "dilation": 2, "groups": 2}
+    return _Case("conv1d", (x, module.weight, module.bias), options, module, (x,), "x[2,4,19] w[6,2,3] padding=3")
+
+
+def _conv2d_nhwc(C: int, groups: int) -> _Case:
+    import torch
+
+    module = torch.nn.Conv2d(C, C, 3, padding=1, groups=groups)
+    x = torch.randn(2, C, 6, 11).contiguous(memory_format=torch.channels_last)
+    arrays = (x.permute(0, 2, 3, 1), module.weight.permute(0, 2, 3, 1), module.bias)
+    label = f"x[2,6,11,{C}] w[{C},3,3,{C // groups}] padding=1"
+    return _Case("conv2d_nhwc", arrays, {"padding": 1, "groups": groups}, module, (x,), label)
+
+
+def _pad2d() -> _Case:
+    import torch
+
+    x = torch.randn(2, 3, 5, 7)
+
+    def twin(x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(x, (1, 2, 2, 0), mode="reflect")
+
+    options = {"padding": (1, 2, 2, 0), "mode": "reflect"}
+    return _Case("pad2d", (x,), options, twin, (x,), "x[2,3,5,7] 1,2,2,0 reflect")
+
+
+def _nchw_to_nhwc() -> _Case:
+    import torch
+
+    x = torch.randn(2, 19, 5, 7)
+    return _Case("nchw_to_nhwc", (x,), {}, lambda x: x.permute(0, 2, 3, 1).contiguous(), (x,), "x[2,19,5,7]")
+
+
+def _separable() -> _Case:
+    import torch
+
+    twin = torch.nn.Sequential(torch.nn.Conv2d(5, 5, 3, padding=1, groups=5), torch.nn.Conv2d(5, 7, 1))
+    depthwise, depthwise_bias, pointwise, pointwise_bias = twin.parameters()
+    x = torch.randn(2, 5, 6, 9)
+    arrays = (x, depthwise, pointwise, depthwise_bias, pointwise_bias)
+    return _Case("separable_conv2d", arrays, {"padding": 1}, twin, (x,), "x[2,5,6,9] 3×3 and 1×1 to 7 padding=1")
+
+
 def _gru(T: int, B: int, I: int, H: int, *, bias: bool) -> _Case:  # noqa: E741 - the glossary's letter
     import torch
 
@@ -115,6 +163,12 @@ def _cases() -> tuple[_Case, ...]:
         _conv2d(4, 11, 6, 3, bias=False, stride=2, padding=2, dilation=2, groups=2),
         _conv2d(6, 7, 6, 5, bias=True, padding=2, groups=6),
         _conv2d(8, 5, 7, 1, bias=True),
+        _conv1d(),
+        _conv2d_nhwc(6, 1),
+        _conv2d_nhwc(19, 19),
+        _pad2d(),
+        _nchw_to_nhwc(),
+        _separable(),
         _gru(5, 3, 7, 6, bias=True),
         _gru(1, 1, 1, 1, bias=False),
         _attention(2, 3, 7, 5, causal=False),

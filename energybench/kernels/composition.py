@@ -17,7 +17,7 @@ import numpy as np
 
 from energybench.errors import UsageError
 from energybench.kernels.arrays import KERNEL_DTYPES, PLACE_DTYPES, common_dtype, describe
-from energybench.kernels.call import Begin, Call, Outcome, launch
+from energybench.kernels.call import Begin, Call, Outcome, launch, run
 from energybench.kernels.closed_form import CountRequest
 from energybench.kernels.ladder import CPU_ALONE
 from energybench.kernels.operator import Operator
@@ -77,7 +77,10 @@ def _launch(body: Callable[..., Any], begin: Begin, _composed: Composed, *arrays
     counts: list[OpCounts] = []
 
     def part(operator: Operator, *of_part: Any, **more: Any) -> Any:
-        outcome = launch(operator, *of_part, counting=call.counting, variant=call.variant, threads=call.threads, **more)
+        more |= {"variant": call.variant, "threads": call.threads}
+        if not call.counting:
+            return _alone(run(operator, *of_part, **more))
+        outcome = launch(operator, *of_part, counting=True, **more)
         if outcome.counts is not None:
             counts.append(outcome.counts)
         return _alone(outcome.outputs)

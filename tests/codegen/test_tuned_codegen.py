@@ -8,7 +8,7 @@ import pytest
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="reads x86-64 instructions")
 
 RUNGS = ("blocked", "avx2", "avx512")
-KERNELS = ("gemm_tile", "linear_dots", "linear_rows")
+KERNELS = ("gemm_tile", "linear_dots", "linear_rows", "nhwc_depthwise")
 #: Rung → multiply-adds of the matrix product's inner loop and the register they work on.
 INNER = {"blocked": (12, "%xmm"), "avx2": (12, "%ymm"), "avx512": (24, "%zmm")}
 

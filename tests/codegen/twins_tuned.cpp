@@ -3,6 +3,7 @@
 // one operation more.
 #define EB_ISA twins
 #include "cpu/tuned/isa.h"
+#include "kernels/conv_nhwc.h"
 #include "kernels/linear.h"
 #include "raw_ops.h"
 
@@ -39,5 +40,14 @@ extern "C" void linear_dots(const float* x, const float* w, const float* bias, f
   Ops ops;
   const eb::LinearOperands<Ops, float> a{Input(x), Weight(w), Weight(bias), Output(y)};
   eb::linear_forward_dots<eb::twins::kLanes<float>>(ops, a, s, n);
+  EB_ONE_MORE(y, 0)
+}
+
+extern "C" void nhwc_depthwise(const float* x, const float* w, const float* bias, const float* panel, float* y,
+                               eb::ConvShape s, eb::Index oh, eb::Index ow, eb::Index c) {
+  constexpr int W = eb::twins::kLanes<float>;
+  Ops ops;
+  const eb::ConvOperands<Ops, float> a{Input(x), Weight(w), Weight(bias), Output(y)};
+  eb::conv2d_nhwc_depthwise<W, 4, 2, true>(ops, a, s, Input(panel), 0, oh, ow, c, W);
   EB_ONE_MORE(y, 0)
 }

@@ -69,12 +69,14 @@ def nhwc(array):
     return np.ascontiguousarray(array.transpose(0, 2, 3, 1))
 
 
-#: Depthwise: whole blocks of four pixels, channels beyond two vectors, no pixel whose taps are all inside.
+#: Depthwise: whole blocks of four pixels, channels beyond two vectors, no pixel whose taps are all inside. More output
+#: channels than one block of columns.
 OF_CHANNELS = [
     ((1, 37, 5, 13), (37, 1, 3, 3), True, {"padding": (1, 1), "groups": 37}),
     ((2, 5, 6, 11), (5, 1, 3, 2), False, {"padding": (2, 1), "stride": (2, 2), "dilation": (1, 3), "groups": 5}),
     ((1, 3, 2, 3), (3, 1, 5, 5), True, {"padding": (2, 2), "groups": 3}),
     ((1, 19, 5, 4), (35, 19, 3, 3), True, {"padding": (1, 1)}),
+    ((1, 1, 2, 3), (1030, 1, 2, 2), False, {"padding": (1, 0)}),
 ]
 
 
