@@ -16,7 +16,7 @@ from energybench.fitting.drift import Drift, measure_drifts, without_drift
 from energybench.fitting.kernel_classes import choose_kernel_classes
 from energybench.fitting.least_squares import Loss, RelativeLeastSquares
 from energybench.fitting.misfit import measure_misfit
-from energybench.fitting.optional_terms import needed_terms
+from energybench.fitting.optional_terms import ChosenTerms, needed_terms
 from energybench.fitting.order import chains_of
 from energybench.fitting.repeat_scatter import scatter_beyond_windows
 from energybench.fitting.result import PIPELINE_CHECK, FitResult
@@ -91,12 +91,13 @@ def fit_records(
     rows = everything.take(~held)
     drifts = measure_drifts(rows)
     rows = without_drift(rows, drifts)
-    if optional == "auto":
-        optional = needed_terms(rows, by_kernel_class=by_kernel_class is True) if equation == "physical" else ()
+    terms = ChosenTerms(() if optional == "auto" else tuple(optional))
+    if optional == "auto" and equation == "physical":
+        terms = needed_terms(rows, everything.take(held), by_kernel_class=by_kernel_class is True)
     shrinkage: Shrinkage | None = None
-    chosen = _equation(equation, rows, by_kernel_class=by_kernel_class is True, optional=optional)
+    chosen = _equation(equation, rows, by_kernel_class=by_kernel_class is True, optional=terms.kept)
     if equation == "physical" and by_kernel_class == "auto":
-        split = choose_kernel_classes(rows, optional=optional)
+        split = choose_kernel_classes(rows, everything.take(held), optional=terms.kept)
         if split is not None:
             chosen, shrinkage = split
     design = chosen.features(rows.table)
@@ -151,7 +152,9 @@ def fit_records(
         null_models={name: model.fit(work.table, work.energy_j) for name, model in NULL_MODELS.items()},
         level=level,
         drifts=drifts,
-        notes=_notes(chosen, rows, drifts, design.dropped, estimator, inflation, note, held_sample, int(held.sum())),
+        notes=_notes(
+            chosen, rows, drifts, design.dropped, estimator, inflation, note, held_sample, int(held.sum()), terms
+        ),
         network_scores=network_scores(scored, sample, held_sample, covariance.matrix, spread_rel),
         shrunken=shrinkage is not None,
     )
@@ -308,6 +311,7 @@ def _notes(
     note: str,
     held: Sample | None,
     n_held: int,
+    terms: ChosenTerms,
 ) -> tuple[str, ...]:
     notes: list[str] = []
     if note:
@@ -330,6 +334,10 @@ def _notes(
         notes.append(
             f"power wanders: repeats of a workload scatter {scatter:.1f} times what their windows state "
             "(temperature, other load or the meter itself); warm up longer or add repeats"
+        )
+    if terms.refused:
+        notes.append(
+            f"the rows ask for {', '.join(terms.refused)}, but the held-out networks come out worse with it: left out"
         )
     notes += [f"{n} rows left out: {why}" for why, n in rows.left_out.items()]
     notes += [f"{n} rows left out: {why}" for why, n in dropped.items()]

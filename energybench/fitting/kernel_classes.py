@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from energybench.fitting.clusters import cluster_labels
+from energybench.fitting.development import network_error, networks_object
 from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.fitting.shrinkage import STRENGTHS, Shrinkage
 from energybench.model.equation import Equation
+from energybench.model.features import FloatArray
 from energybench.model.observations import Observations
 from energybench.model.physical import physical_equation
 
@@ -23,21 +26,24 @@ _WORTH: Final = 0.8
 _FOLDS: Final = 10
 
 
-def choose_kernel_classes(rows: Observations, *, optional: Sequence[str]) -> tuple[Equation, Shrinkage] | None:
+def choose_kernel_classes(
+    rows: Observations, held: Observations | None = None, *, optional: Sequence[str]
+) -> tuple[Equation, Shrinkage] | None:
     """`physical` with shrunken kernel classes where the records need it; None where one MAC coefficient will do.
 
-    Twice the bar: an F-test over workloads, and a smaller squared error on workloads left out at the best strength.
-    Both take the workload as the unit, so that repeats prove nothing.
+    Three bars: an F-test over workloads, a smaller squared error on workloads left out at the best strength (both take
+    the workload as the unit, so that repeats prove nothing), and no larger error of the networks of `held`.
     """
     from scipy.stats import f
 
     pooled = physical_equation(rows.table, optional=optional)
     split = physical_equation(rows.table, class_mean=True, optional=optional)
-    extra = len(split.terms) - len(pooled.terms)
     means_at = [split.names.index(n) for n in pooled.names if n in split.names and n.startswith("mac_")]
+    X0, X1 = pooled.features(rows.table).X, split.features(rows.table).X
+    # classes that some row of their element type has; the others hang on what is known of them elsewhere
+    extra = sum(bool(X1[:, i].any()) for i, name in enumerate(split.names) if name not in pooled.names)
     if extra <= len(means_at):  # one class per element type: nothing to tell apart
         return None
-    X0, X1 = pooled.features(rows.table).X, split.features(rows.table).X
     y = rows.energy_j
     names, clusters = np.unique(cluster_labels(rows), return_inverse=True)
     count = np.bincount(clusters)
@@ -63,13 +69,38 @@ def choose_kernel_classes(rows: Observations, *, optional: Sequence[str]) -> tup
         for c in candidates
     ]
     best = int(np.argmin(errors))
-    return (split, candidates[best]) if errors[best] < _WORTH * baseline else None
+    if errors[best] >= _WORTH * baseline:
+        return None
+    shared = Shrinkage.of(split.names, means, STRENGTHS[best], across=True)
+    chosen = _better_at_new_classes(rows, split, X1, candidates[best], shared)
+    if held is not None and len(held):
+        before, after = network_error(rows, held, pooled), network_error(rows, held, split, chosen)
+        if networks_object(before, after):
+            return None
+    return split, chosen
 
 
-def _left_out_error(template: RelativeLeastSquares, X: np.ndarray, y: np.ndarray, fold: np.ndarray) -> float:
+def _better_at_new_classes(
+    rows: Observations, split: Equation, X: FloatArray, apart: Shrinkage, shared: Shrinkage
+) -> Shrinkage:
+    """Whichever predicts a kernel class better that no row of its element type told of."""
+    if len(shared.rows) == len(apart.rows):  # one element type, or no class in two
+        return apart
+    cells = np.array([f"{d}/{k}" for d, k in zip(rows.labels["dtype"], rows.table.kernel_class, strict=True)])
+    of_class = [i for i, name in enumerate(split.names) if name.startswith("mac_")]
+    _, cell = np.unique(cells, return_inverse=True)
+    fold = np.where(X[:, of_class].any(axis=1), cell, -1)
+    without, with_it = (
+        _left_out_error(RelativeLeastSquares(nonneg=split.nonneg, shrinkage=c), X, rows.energy_j, fold)
+        for c in (apart, shared)
+    )
+    return shared if with_it < without else apart
+
+
+def _left_out_error(template: RelativeLeastSquares, X: FloatArray, y: FloatArray, fold: NDArray[np.intp]) -> float:
     """Mean squared relative error of rows left out fold by fold; rows of fold −1 always train."""
     squares = []
-    for i in range(_FOLDS):
+    for i in range(int(fold.max()) + 1):
         test = fold == i
         if test.any() and not test.all():
             predicted = template.clone().fit(X[~test], y[~test]).predict(X[test])

@@ -1,12 +1,14 @@
-"""Which optional terms of `physical` the records need."""
+"""Which optional terms of `physical` the records need and the held-out networks do not object to."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from energybench.fitting.clusters import cluster_labels
+from energybench.fitting.development import network_error, networks_object
 from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.model.observations import Observations
 from energybench.model.physical import OPTIONAL_NAMES, physical_equation
@@ -15,20 +17,45 @@ from energybench.model.physical import OPTIONAL_NAMES, physical_equation
 _P: Final = 1e-3
 
 
-def needed_terms(rows: Observations, *, by_kernel_class: bool = False) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class ChosenTerms:
+    """`kept` join the equation. `refused` the rows asked for, but the held-out networks came out worse with them."""
+
+    kept: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+def needed_terms(rows: Observations, held: Observations | None = None, *, by_kernel_class: bool = False) -> ChosenTerms:
     """The optional terms that earn their place, one after another, each beside those kept before it.
 
     The unit is the workload (each idle window by itself): an F-test on the squared means of their relative residuals,
     one coefficient more against one less. A term that its bound holds at 0 explains nothing and is not kept; nor is one
-    that no row has, or that the rows cannot tell from the terms there are (active power without idle windows).
+    that no row has, or that the rows cannot tell from the terms there are (active power without idle windows). Where
+    `held` names enough networks, a term that the rows ask for stays only if the networks are not predicted worse.
     """
     kept: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     without = _square(rows, kept, by_kernel_class=by_kernel_class)
+    error = _network_error(rows, held, kept, by_kernel_class=by_kernel_class)
     for name in OPTIONAL_NAMES:
         with_it = _square(rows, (*kept, name), by_kernel_class=by_kernel_class)
-        if with_it is not None and without is not None and _improves(without, with_it):
-            kept, without = (*kept, name), with_it
-    return kept
+        if with_it is None or without is None or not _improves(without, with_it):
+            continue
+        new_error = _network_error(rows, held, (*kept, name), by_kernel_class=by_kernel_class)
+        if networks_object(error, new_error):
+            refused = (*refused, name)
+        else:
+            kept, without, error = (*kept, name), with_it, new_error
+    return ChosenTerms(kept, refused)
+
+
+def _network_error(
+    rows: Observations, held: Observations | None, names: tuple[str, ...], *, by_kernel_class: bool
+) -> float | None:
+    if held is None or len(held) == 0:
+        return None
+    equation = physical_equation(rows.table, by_kernel_class=by_kernel_class, optional=names)
+    return network_error(rows, held, equation)
 
 
 def _square(rows: Observations, names: tuple[str, ...], *, by_kernel_class: bool) -> tuple[float, int] | None:

@@ -186,17 +186,12 @@ def physical_equation(
     """`physical` with a MAC term for each element type (and kernel class) that the table has.
 
     With `class_mean` each element type also keeps its own term, for work whose class has none; the kernel classes are
-    then to be drawn towards it (`energybench.fitting.shrinkage`), for without it nothing else may tell it.
+    then to be drawn towards it (`energybench.fitting.shrinkage`), for without it nothing else may tell it. A class that
+    any element type has gets a term for each of them, since they may tell of one another.
     """
     if class_mean:
-        macs = [
-            name
-            for d in table.dtypes
-            for name in (
-                mac_term(d).name,
-                *(mac_term(d, k).name for k in KERNEL_CLASSES if bool(table.macs_of_class(d, k).any())),
-            )
-        ]
+        classes = [k for k in KERNEL_CLASSES if any(table.macs_of_class(d, k).any() for d in table.dtypes)]
+        macs = [term.name for d in table.dtypes for term in (mac_term(d), *(mac_term(d, k) for k in classes))]
     elif by_kernel_class:
         macs = [
             mac_term(d, k).name for d in table.dtypes for k in KERNEL_CLASSES if bool(table.macs_of_class(d, k).any())

@@ -110,3 +110,40 @@ def test_few_workloads_do_not_make_classes_by_chance(make_frame: MakeFrame) -> N
         rows = Observations.from_frame(frame[~frame["workload"].isin(dropped)])
         split += choose_kernel_classes(rows, optional=()) is not None
     assert split <= 1
+
+
+def two_types(make_frame: MakeFrame, *, seed: int) -> pd.DataFrame:
+    """Products in bfloat16 cost half of those in float32, in every class."""
+    single = with_classes(make_frame(noise_rel=0.003, networks=False, seed=seed))
+    half = with_classes(make_frame(noise_rel=0.003, networks=False, seed=seed + 1))
+    half = half[half["macs"] > 0]
+    half = half.assign(
+        energy_j=half["energy_j"] - 0.55e-11 * half["macs"] * half["kernel_class"].map(FACTORS),
+        macs_bfloat16=half["macs"],
+        macs_float32=0,
+        dtype="bfloat16",
+        workload=half["workload"] + "/bf16",
+        row_id=half["row_id"] + "/bf16",
+    )
+    return pd.concat([single.assign(macs_bfloat16=0), half], ignore_index=True)
+
+
+def test_what_is_particular_to_a_class_is_shared_across_element_types(make_frame: MakeFrame) -> None:
+    """Convolutions in bfloat16 were never run: their price comes from bfloat16's mean and float32's convolutions."""
+    for seed in (0, 10, 20):
+        frame = two_types(make_frame, seed=seed)
+        known = frame[~((frame["dtype"] == "bfloat16") & (frame["kernel_class"] == "conv"))]
+        fit = fit_records(known, validation=False, time_law=False)
+        assert fit.params["mac_bf16_conv_j"] == pytest.approx(0.55e-11 * FACTORS["conv"], rel=0.08)
+        assert fit.verdicts["mac_bf16_conv_j"] != "identified"
+
+
+def test_deviations_of_two_types_are_drawn_together() -> None:
+    names = ("mac_fp32_j", "mac_fp32_conv_j", "mac_fp32_gemm_j", "mac_bf16_j", "mac_bf16_conv_j", "byte_j")
+    means = {"mac_fp32_j": 2.0, "mac_bf16_j": 0.5}
+    rows = Shrinkage.of(names, means, 3.0, across=True).rows
+    assert len(Shrinkage.of(names, means, 3.0).rows) == 3
+    assert len(rows) == 4
+    assert rows[-1] == pytest.approx([-15.0, 15.0, 0.0, 60.0, -60.0, 0.0])
+    alike = np.array([2.0, 2.6, 1.5, 0.5, 0.65, 9.0])  # a convolution costs 1.3 of the mean in both
+    assert rows[-1] @ alike == pytest.approx(0.0, abs=1e-12)

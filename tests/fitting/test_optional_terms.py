@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 
 from energybench.estimation import compare_records, estimate_counts
-from energybench.fitting import fit_records
+from energybench.fitting import RelativeLeastSquares, fit_records
+from energybench.fitting.development import network_error
+from energybench.fitting.kernel_classes import choose_kernel_classes
 from energybench.model import FeatureTable, feature_row, physical_equation
+from energybench.model.observations import Observations
 from energybench.profiles import DeviceProfile
 from energybench.records.input_distribution import zero_share
 from energybench.records.model_counts import ModelCounts, OperatorCounts
@@ -127,3 +130,46 @@ def test_an_estimate_reads_the_same_columns_as_a_record() -> None:
 )
 def test_the_share_of_zeros_in_words(text: str, share: float) -> None:
     assert zero_share(text) == share
+
+
+def test_held_out_networks_refuse_a_term_that_does_not_carry_over_to_them(make_frame: MakeFrame) -> None:
+    """Operators draw more while they work; networks that follow the fit without that are worse off with any term."""
+    odd = as_without_terms(with_active_power(make_frame(noise_rel=0.003)))
+    fit = fit_records(odd)
+    assert "active_power_w" not in fit.params
+    assert any("active_power_w" in note and "held-out networks come out worse" in note for note in fit.notes)
+    both = fit_records(with_active_power(make_frame(noise_rel=0.003)))
+    assert "active_power_w" in both.params
+    assert not any("come out worse" in note for note in both.notes)
+    alone = fit_records(odd[(odd["split"] != "heldout") | (odd["network"] == "gru")])  # one network has no say
+    assert "active_power_w" in alone.params
+    assert "active_power_w" in fit_records(odd, optional=["active_power_w"]).params  # asked for by name
+
+
+def as_without_terms(frame: pd.DataFrame) -> pd.DataFrame:
+    """The held-out networks' energies as the plain equation, fitted to the other rows, says they are."""
+    rows, held = (Observations.from_frame(frame[(frame["split"] == "heldout") == which]) for which in (False, True))
+    equation = physical_equation(rows.table)
+    estimator = RelativeLeastSquares(nonneg=equation.nonneg).fit(equation.features(rows.table).X, rows.energy_j)
+    assert network_error(rows, held, equation) != 0
+    frame = frame.copy()
+    frame.loc[frame["split"] == "heldout", "energy_j"] = estimator.predict(equation.features(held.table).X)
+    return frame
+
+
+def test_held_out_networks_refuse_kernel_classes_alike(make_frame: MakeFrame) -> None:
+    factor = {"gemm": 1.0, "conv": 1.6, "rnn": 0.7, "attention": 1.3}
+    frame = make_frame(noise_rel=0.003)
+    classes = frame["kernel_class"].map(factor).fillna(1.0)
+    frame["energy_j"] += 1.1e-11 * frame["macs"] * (classes - 1)
+    rows, held = (Observations.from_frame(frame[(frame["split"] == "heldout") == which]) for which in (False, True))
+    chosen = choose_kernel_classes(rows, optional=())
+    assert chosen is not None
+    pooled = network_error(rows, held, physical_equation(rows.table))
+    split = network_error(rows, held, *chosen)
+    assert pooled is not None
+    assert split is not None
+    assert (choose_kernel_classes(rows, held, optional=()) is None) == (split > pooled)
+    exact = Observations.from_frame(as_without_terms(frame).query("split == 'heldout'"))
+    assert network_error(rows, exact, physical_equation(rows.table)) == pytest.approx(0.0, abs=1e-9)
+    assert choose_kernel_classes(rows, exact, optional=()) is None
