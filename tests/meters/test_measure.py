@@ -1,5 +1,6 @@
 import sys
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -240,6 +241,18 @@ def test_a_sum_of_kinds_is_refused(meters_here, simulated, fake_nvml, monkeypatc
     monkeypatch.setitem(sys.modules, "torch", fake_torch([]))
     with pytest.raises(UsageError, match="different kinds"), measure("mixed"):
         pass
+
+
+def test_a_sum_with_an_unknown_error_has_an_unknown_error(simulated):
+    """Part of an uncertainty would pass for the whole."""
+    with measure("known", meter=simulated) as m:
+        simulated.clock.sleep(1.0)
+    (window,) = m.windows
+    assert window.uncertainty_j
+    both = replace(m, _windows=(window, window), _edges=None)
+    assert both.uncertainty_j == pytest.approx(2**0.5 * window.uncertainty_j, rel=1e-12)
+    unknown = replace(window, uncertainty_j=None)
+    assert replace(m, _windows=(window, unknown), _edges=None).uncertainty_j is None
 
 
 def test_meters_stay_open_between_windows(monkeypatch, simulated):

@@ -1,0 +1,45 @@
+"""The held-out networks' say in the choice of terms: a term that makes them worse does not stay.
+
+Rows of single operators can ask for a term that does not carry over to networks. The networks that the design holds out
+of the fit are asked: they enter no fit, but what they say about a term makes their error a little flattering, which is
+why sealed networks, scored once and never asked, exist beside them (`energybench.records.sealed`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from energybench.fitting.least_squares import RelativeLeastSquares
+from energybench.fitting.shrinkage import Shrinkage
+from energybench.model.equation import Equation
+from energybench.model.observations import Observations
+
+#: Fewer networks than this are not asked: the median of two is their mean.
+FEWEST_NETWORKS: Final = 3
+
+
+def network_error(
+    rows: Observations, held: Observations, equation: Equation, shrinkage: Shrinkage | None = None
+) -> float | None:
+    """Median over the networks of `held` of each one's median absolute error, fitted to `rows`, as a fraction.
+
+    None where fewer than `FEWEST_NETWORKS` have a prediction.
+    """
+    design = equation.features(held.table)
+    there = held.take(design.kept)
+    named = np.array([name is not None for name in there.labels["network"]], dtype=bool)
+    if not named.any():
+        return None
+    fitted = RelativeLeastSquares(nonneg=equation.nonneg, shrinkage=shrinkage)
+    fitted.fit(equation.features(rows.table).X, rows.energy_j)
+    errors = np.abs(fitted.predict(design.X) / there.energy_j - 1)
+    networks = np.where(named, there.labels["network"], "")
+    medians = [float(np.median(errors[networks == name])) for name in sorted({str(n) for n in networks[named]})]
+    return float(np.median(medians)) if len(medians) >= FEWEST_NETWORKS else None
+
+
+def networks_object(before: float | None, after: float | None) -> bool:
+    """Whether an error of the networks without the term and one with it speak against the term."""
+    return before is not None and after is not None and after > before
