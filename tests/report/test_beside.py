@@ -123,3 +123,17 @@ def test_the_command_writes_what_it_says(run_path: Path, capsys: pytest.CaptureF
     assert (run_path / "report.json").exists()
     assert (run_path / "figures" / "scatter-simulated.svg").exists()
     assert run(["report", str(run_path), "--figures", "bmp"]) == 2
+
+
+def test_logarithmic_axes_have_ticks_that_can_be_read(tmp_path: Path) -> None:
+    from energybench.report.paper_style import dress, paper_figure, power_of_ten
+
+    with paper_figure(tmp_path, "log", height_in=2) as figure:
+        axes = figure.add_subplot()
+        axes.loglog([1e-6, 1e9], [0.02, 3])
+        axes.set_xticks([1, 1000], ["one", "many"])  # names of one's own are kept, and bring no ticks between them
+        dress(axes)
+    text = (tmp_path / "log.svg").read_text(encoding="utf-8")
+    assert "mathdefault" not in text
+    assert ">many<" in text
+    assert [power_of_ten(v) for v in (0.001, 1, 1000, 1e-5, 2e9)] == ["0.001", "1", "1000", "10⁻⁵", "2·10⁹"]
