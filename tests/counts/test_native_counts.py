@@ -58,6 +58,14 @@ def test_counting_needs_no_data():
     assert counts.nominal_macs == 2 * 8 * 32 * 128 * 4096 * 4096
 
 
+def test_the_first_layer_of_a_residual_network_is_counted_at_its_real_size():
+    # seconds of counting are what docs/kernels/conv2d.md states; here only that it is done and right
+    x, w = np.ones((1, 3, 224, 224), "float32"), np.ones((64, 3, 7, 7), "float32")
+    counts = kernels.counted_run("conv2d", x, w, stride=2, padding=3, threads=2).counts
+    assert counts == kernels.count("conv2d", x, w, stride=2, padding=3, basis="issued")
+    assert counts.nominal_macs == 64 * 112 * 112 * 3 * 49
+
+
 def test_counts_beyond_32_and_53_bits_are_exact():
     x = torch.empty(100_000, 1024, 512, 512, device="meta")
     w = torch.empty(1023, 1024, 7, 7, device="meta")
