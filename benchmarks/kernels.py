@@ -172,7 +172,7 @@ def main() -> None:
         "and bytes are counted (compulsory traffic).\n\n"
         f"torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} processors, instruction sets "
         f"{', '.join(kernels.instruction_sets())}. {'. '.join(ceiling_lines)}.\n\n"
-        f"{met} of {len(rows)} goals met. Small calls pay about 25 µs of argument checks; "
+        f"{met} of {len(rows)} goals met. A plain call pays a few microseconds of checks (docs/kernels/README.md); "
         "the operators' pages are in `docs/kernels/`.\n\n"
         "![Roofline of the native kernels](images/kernels_roofline.svg)\n\n" + table(rows, ceilings) + "\n",
         encoding="utf-8",
