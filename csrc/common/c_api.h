@@ -35,6 +35,11 @@ struct EbConv2dArrays {
   void* y;
 };
 
+struct EbConv2dBackwardArrays {
+  const void *dy, *x, *w;
+  void *dx, *dw, *db;  // db null without a bias
+};
+
 struct EbGruArrays {
   const void *x, *h0, *w_ih, *w_hh, *b_ih, *b_hh;  // biases may be null
   const void *w_io, *w_ho, *b_io, *b_ho;           // null without an output gate

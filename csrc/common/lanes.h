@@ -4,6 +4,7 @@
 
 #include "common/arithmetic.h"
 #include "common/host_device.h"
+#include "common/unrolled.h"
 
 #include <cstring>
 
@@ -422,6 +423,21 @@ EB_HD EB_INLINE Pack<T, W> load_every_second(const T* address) {
 #endif
 }
 
+// Of a round that exchanges blocks of s lanes, where each lane of a row comes from in the pair (row, partner): the row
+// keeps its lower halves and takes the partner's, the partner (`upper`) takes the row's upper halves and keeps its own.
+template <class Integer, int W>
+struct LaneList {
+  Integer lane[W];
+};
+template <class Integer, int W>
+EB_HD constexpr LaneList<Integer, W> exchanged(int s, bool upper) {
+  LaneList<Integer, W> from{};
+  for (int l = 0; l < W; ++l)
+    from.lane[l] = static_cast<Integer>((l & s) != 0 ? (upper ? W + l : W + l - s) : (upper ? l + s : l));
+  return from;
+}
+constexpr int rounds_of(int W) { return W <= 1 ? 0 : 1 + rounds_of(W / 2); }
+
 // Rows become columns: rows[r][c] ↔ rows[c][r]. Moves between registers, log2(W) rounds of them: round s exchanges the
 // upper half of row r's blocks of 2s lanes with the lower half of row r + s's.
 template <class T, int W>
@@ -435,24 +451,40 @@ EB_HD EB_INLINE void transpose(Pack<T, W> (&rows)[W]) {
     }
   }
 #else
-  if constexpr (W > 1) {
-    using Integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-#pragma GCC unroll 8
-    for (int s = 1; s < W; s *= 2) {
-      Pack<Integer, W> low, high;
-#pragma GCC unroll 16
-      for (int l = 0; l < W; ++l) {
-        low[l] = (l & s) ? W + l - s : l;   // row r keeps its lower halves and takes the partner's lower ones
-        high[l] = (l & s) ? W + l : l + s;  // the partner takes row r's upper halves and keeps its own
-      }
-#pragma GCC unroll 16
-      for (int r = 0; r < W; ++r) {
-        if (r & s) continue;
-        const Pack<T, W> a = rows[r], b = rows[r + s];
-        rows[r] = __builtin_shuffle(a, b, low);
-        rows[r + s] = __builtin_shuffle(a, b, high);
+#if defined(__AVX512F__)
+  constexpr int kRegister = 64;
+#else
+  constexpr int kRegister = 32;
+#endif
+  if constexpr (W * sizeof(T) > kRegister) {  // exchanges of emulated lanes would be number by number anyway
+    T all[W][W];
+    __builtin_memcpy(all, rows, sizeof all);
+#pragma GCC unroll 1
+    for (int r = 0; r < W; ++r) {
+#pragma GCC unroll 1
+      for (int c = 0; c < r; ++c) {
+        const T kept = all[r][c];
+        all[r][c] = all[c][r];
+        all[c][r] = kept;
       }
     }
+    __builtin_memcpy(rows, all, sizeof all);
+  } else if constexpr (W > 1) {
+    unrolled<rounds_of(W)>([&](auto round) EB_ALWAYS_INLINE {
+      constexpr int s = 1 << round;
+      // Tables of the compiler's making: filled lane by lane at run time they would cost more than the exchanges.
+      constexpr auto low_lanes = exchanged<IndexOf<T>, W>(s, false), high_lanes = exchanged<IndexOf<T>, W>(s, true);
+      Pack<IndexOf<T>, W> low, high;
+      __builtin_memcpy(&low, &low_lanes, sizeof low);
+      __builtin_memcpy(&high, &high_lanes, sizeof high);
+      unrolled<W>([&](auto r) EB_ALWAYS_INLINE {
+        if constexpr ((r & s) == 0) {
+          const Pack<T, W> a = rows[r], b = rows[r + s];
+          rows[r] = __builtin_shuffle(a, b, low);
+          rows[r + s] = __builtin_shuffle(a, b, high);
+        }
+      });
+    });
   }
 #endif
 }

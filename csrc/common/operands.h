@@ -41,6 +41,14 @@ EB_INLINE ConvOperands<Ops, T> operands(const EbConv2dArrays& a) {
 }
 
 template <class Ops, class T>
+EB_INLINE ConvBackwardOperands<Ops, T> operands(const EbConv2dBackwardArrays& a) {
+  using Input = typename Ops::template Activation<const T>;
+  using Output = typename Ops::template Activation<T>;
+  return {Input(in<T>(a.dy)),   Input(in<T>(a.x)),    typename Ops::template Weight<const T>(in<T>(a.w)),
+          Output(out<T>(a.dx)), Output(out<T>(a.dw)), Output(out<T>(a.db))};
+}
+
+template <class Ops, class T>
 EB_INLINE GruOperands<Ops, T> operands(const EbGruArrays& a) {
   using Input = typename Ops::template Activation<const T>;
   using Weight = typename Ops::template Weight<const T>;

@@ -358,6 +358,13 @@ class BasicOps {
     }
     return into;
   }
+  template <class T, int W, Role kRole>
+  EB_HD EB_INLINE void scatter(Ptr<T, kRole> p, Index i, Index stride, Vec<T, W> value, Index begin, Index end) {
+    count_store<T>(between<W>(begin, end));
+    for (int l = 0; l < W; ++l) {
+      if (begin <= l && l < end) p.address_[i + l * stride] = value.lanes_[l];
+    }
+  }
   // W elements `stride` apart: as many loads or stores as lanes in use.
   template <int W, class T, Role kRole>
   EB_HD EB_INLINE auto gather(Lanes<W>, Ptr<T, kRole> p, Index i, Index stride) {

@@ -40,6 +40,11 @@ int eb_cpu_conv2d(EbVariant variant, EbDtype dtype, const eb::ConvShape* shape, 
   EB_ON_LADDER(conv2d(dtype, *shape, *arrays, threads, counts, error))
 }
 
+int eb_cpu_conv2d_backward(EbVariant variant, EbDtype dtype, const eb::ConvShape* shape,
+                           const EbConv2dBackwardArrays* arrays, int threads, eb::OpCounts* counts, EbError* error) {
+  EB_ON_LADDER(conv2d_backward(dtype, *shape, *arrays, threads, counts, error))
+}
+
 int eb_cpu_gru(EbVariant variant, EbDtype dtype, const eb::GruShape* shape, const EbGruArrays* arrays, int threads,
                eb::OpCounts* counts, EbError* error) {
   EB_ON_LADDER(gru(dtype, *shape, *arrays, threads, counts, error))

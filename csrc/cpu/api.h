@@ -7,6 +7,8 @@ extern "C" {
 
 int eb_cpu_conv2d(EbVariant variant, EbDtype dtype, const eb::ConvShape* shape, const EbConv2dArrays* arrays,
                   int threads, eb::OpCounts* counts, EbError* error);
+int eb_cpu_conv2d_backward(EbVariant variant, EbDtype dtype, const eb::ConvShape* shape,
+                           const EbConv2dBackwardArrays* arrays, int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_gru(EbVariant variant, EbDtype dtype, const eb::GruShape* shape, const EbGruArrays* arrays, int threads,
                eb::OpCounts* counts, EbError* error);
 int eb_cpu_gru_backward(EbVariant variant, EbDtype dtype, const eb::GruShape* shape, const EbGruBackwardArrays* arrays,

@@ -10,6 +10,8 @@ namespace eb {
 #define EB_TUNED_LAUNCHES                                                                                              \
   int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, int threads, OpCounts* counts,       \
              EbError* error);                                                                                          \
+  int conv2d_backward(EbDtype dtype, const ConvShape& shape, const EbConv2dBackwardArrays& arrays, int threads,        \
+                      OpCounts* counts, EbError* error);                                                               \
   int linear(EbDtype dtype, const LinearShape& shape, const EbLinearArrays& arrays, int threads, OpCounts* counts,     \
              EbError* error);                                                                                          \
   int linear_backward(EbDtype dtype, const LinearShape& shape, const EbLinearBackwardArrays& arrays, int threads,      \

@@ -1,16 +1,17 @@
-// Two-dimensional convolution (cross-correlation, as every framework has it), forward.
+// Two-dimensional convolution (cross-correlation, as every framework has it) and its gradients: operands and oracle.
 //
 //   y[n,co,oh,ow] = Σ_{ci,kh,kw} w[co,ci,kh,kw] · x[n, g·C_in/groups + ci, oh·s − p + kh·d, ow·s − p + kw·d] + bias[co]
+//   dx[n,c,ih,iw] = Σ_{co,kh,kw} w[co,ci,kh,kw] · dy[n,co,oh,ow]   over the outputs with oh·s − p + kh·d = ih, …
+//   dw[co,ci,kh,kw] = Σ_{n,oh,ow} dy[n,co,oh,ow] · x[n, …, oh·s − p + kh·d, ow·s − p + kw·d]
+//   db[co] = Σ_{n,oh,ow} dy[n,co,oh,ow]
 //
-// The naive rung skips the taps that fall on padding. The tuned rungs work vectors of output pixels and hold a zero in
-// a lane whose tap is on padding: work of the tile (tile_macs) and no MAC. So an infinite weight there makes NaN on
-// them. All add an output's products up in the order ci, kh, kw in fused multiply-adds, and the bias last: the same
-// bits.
+// The naive rung skips the taps that fall on padding. The tuned rungs hold a zero there: work of the tile (tile_macs)
+// and no MAC, and an infinite weight there makes NaN. All add an output's products up in the order ci, kh, kw in fused
+// multiply-adds, and the bias last: the same bits; in dx in the order co, kh, kw, and in dw of the panels n, oh, ow.
 #pragma once
 
 #include "common/ops.h"
 #include "common/shapes.h"
-#include "kernels/gemm.h"
 
 namespace eb {
 
@@ -20,6 +21,14 @@ struct ConvOperands {
   typename Ops::template Weight<const T> w;
   typename Ops::template Weight<const T> bias;
   typename Ops::template Activation<T> y;
+};
+
+template <class Ops, class T>
+struct ConvBackwardOperands {
+  typename Ops::template Activation<const T> dy;
+  typename Ops::template Activation<const T> x;
+  typename Ops::template Weight<const T> w;
+  typename Ops::template Activation<T> dx, dw, db;
 };
 
 // conv2d_forward_naive: one output element, taps in the order ci, kh, kw; the bias is added at the end.
@@ -54,167 +63,71 @@ EB_HD EB_INLINE void conv2d_forward_naive(Ops& ops, const ConvOperands<Ops, T>& 
   ops.store(a.y, ((n * s.C_out + co) * s.H_out() + oh) * s.W_out() + ow, acc);
 }
 
-// Some neighbours in a row of output pixels, in the lanes [begin, end) of a vector.
-struct PixelRun {
-  Index begin, end, n, oh, ow;  // y[n,:,oh,ow + lane − begin]
-};
-
-// Lanes whose tap lies inside the image, and where the first of a run's lanes reads: x[n,c,ih,iw + (lane −
-// begin)·stride]
-struct TapRun {
-  Index begin, end, ih, iw;
-
-  EB_HD EB_INLINE Index lanes() const { return end - begin; }
-};
-
-EB_HD EB_INLINE Index round_up_quotient(Index a, Index b) { return b == 1 ? a : (a + b - 1) / b; }  // 0 ≤ a
-
-EB_HD EB_INLINE TapRun tap_run(const ConvShape& s, const PixelRun& run, Index kh, Index kw) {
-  const Index ih = run.oh * s.stride_h - s.padding_h + kh * s.dilation_h;
-  const Index iw = run.ow * s.stride_w - s.padding_w + kw * s.dilation_w;
-  TapRun taps{run.begin, run.end, ih, iw};
-  if (ih < 0 || ih >= s.H || iw >= s.W) return {run.begin, run.begin, ih, iw};
-  if (iw < 0) taps.begin += round_up_quotient(-iw, s.stride_w);
-  if (iw + (run.end - run.begin - 1) * s.stride_w >= s.W) {
-    taps.end = run.begin + round_up_quotient(s.W - iw, s.stride_w);
-  }
-  if (taps.begin > taps.end) taps.begin = taps.end;
-  return taps;
-}
-
-// The taps of `run` at one (kh, kw) from the plane x[n,c,:,:], in the lanes that are inside the image; the other lanes
-// as they are in `into`. `kStrided`: neighbours may read further apart than neighbours lie.
-template <int kLanes, bool kStrided = true, class Ops, class V, class P>
-EB_HD EB_INLINE V load_taps(Ops& ops, const ConvShape& s, V into, const P& plane, const PixelRun& run,
-                            const TapRun& taps) {
-  const Index origin = taps.ih * s.W + taps.iw - run.begin * s.stride_w;  // lane 0's
-  if constexpr (kStrided) {
-    if (s.stride_w != 1) return ops.gather(into, plane, origin, s.stride_w, taps.begin, taps.end);
-  }
-  if (taps.lanes() == kLanes) return ops.load(Lanes<kLanes>{}, plane, origin);
-  return ops.load(into, plane, origin, taps.begin, taps.end);
-}
-
-// Implicit im2col: the matrix of patches, a row for each output pixel n, oh, ow of the batch and a column for each
-// ci, kh, kw, of which nothing is ever in memory but the strips that a panel holds.
-template <class P>
-struct Patches {
-  P x;  // x[0, first channel of the group, :, :]
-  ConvShape s;
-
-  // visit(run) for each run of `lanes` pixels from `pixel` on.
-  template <class Visit>
-  EB_HD EB_INLINE void runs(Index pixel, Index lanes, const Visit& visit) const {
-    const Index W_out = s.W_out(), H_out = s.H_out();
-    Index ow = pixel % W_out, oh = pixel / W_out % H_out, n = pixel / W_out / H_out;
-    for (Index begin = 0; begin < lanes;) {
-      const Index end = lanes - begin < W_out - ow ? lanes : begin + W_out - ow;
-      visit(PixelRun{begin, end, n, oh, ow});
-      begin = end, ow = 0;
-      if (++oh == H_out) oh = 0, ++n;
-    }
-  }
-};
-
-// A column of the patches, moved along in order.
-struct Tap {
-  Index ci, kh, kw;
-
-  EB_HD EB_INLINE Tap(const ConvShape& s, Index k) : ci(k / s.KW / s.KH), kh(k / s.KW % s.KH), kw(k % s.KW) {}
-  EB_HD EB_INLINE void next(const ConvShape& s) {
-    if (++kw < s.KW) return;
-    kw = 0;
-    if (++kh < s.KH) return;
-    kh = 0, ++ci;
-  }
-};
-
-template <class P>
-EB_HD EB_INLINE Index gemm_padding(const Patches<P>& b, Index pixel, Index k, Index lanes) {
-  const Tap tap(b.s, k);
-  Index padding = lanes;
-  b.runs(pixel, lanes,
-         [&](const PixelRun& run) EB_ALWAYS_INLINE { padding -= tap_run(b.s, run, tap.kh, tap.kw).lanes(); });
-  return padding;
-}
-
-template <class T, int kRows, int kLanes, class Ops, class P, class PanelPtr>
-EB_HD EB_INLINE void gemm_pack_strip(Ops& ops, const Patches<P>& source, PanelPtr panel, Index pixel, Index rows,
-                                     Index k, Index depth) {
-  static_assert(kRows % kLanes == 0);
-  const ConvShape& s = source.s;
-  const auto zeros = ops.broadcast(Lanes<kLanes>{}, ops.constant(Constant<T, 0>{}));
-  for (Index r = 0; r < kRows; r += kLanes) {
-    PixelRun runs[kLanes] = {};
-    Index count = 0;
-    source.runs(pixel + r, rows - r < kLanes ? rows - r : kLanes,
-                [&](const PixelRun& run) EB_ALWAYS_INLINE { runs[count++] = run; });
-    Tap tap(s, k);
-    for (Index d = 0; d < depth; ++d, tap.next(s)) {
-      auto value = zeros;
-      for (Index i = 0; i < count; ++i) {
-        const TapRun taps = tap_run(s, runs[i], tap.kh, tap.kw);
-        const auto plane = source.x.at((runs[i].n * s.C_in + tap.ci) * s.H * s.W);
-        if (taps.lanes() > 0) value = load_taps<kLanes>(ops, s, value, plane, runs[i], taps);
-      }
-      ops.store(panel, d * kRows + r, value);
-    }
-  }
-}
-
-// conv2d_forward_direct: kRows output channels from co on (of one group), of the output pixels (n, oh, ow …) as many as
-// kVectors vectors hold and the row has; all but the last vector are full. Nothing is copied: each vector of taps is
-// read where it lies and serves the kRows channels.
-template <int kLanes, int kRows, int kVectors, bool kStrided, class Ops, class T>
-EB_HD EB_INLINE void conv2d_forward_direct(Ops& ops, const ConvOperands<Ops, T>& a, const ConvShape& s, Index n,
-                                           Index co, Index oh, Index ow) {
-  constexpr Lanes<kLanes> lanes{};
-  const Index channels = s.C_in_per_group(), row = s.W_out() - ow;
-  const auto x = a.x.at((n * s.C_in + co / s.C_out_per_group() * channels) * s.H * s.W);  // x[n,first,:,:]
-  const auto w = a.w.at(co * channels * s.KH * s.KW);                                     // w[co,:,:,:]
-  const auto y = a.y.at(((n * s.C_out + co) * s.H_out() + oh) * s.W_out() + ow);
-  const Index plane = s.H_out() * s.W_out();
-  const auto inside = [&](Index v) EB_ALWAYS_INLINE {
-    return v + 1 < kVectors || row - v * kLanes > kLanes ? Index{kLanes} : row - v * kLanes;
-  };
-  const auto zeros = ops.broadcast(lanes, ops.constant(Constant<T, 0>{}));
-  std::remove_const_t<decltype(zeros)> sum[kRows][kVectors];
-  unrolled<kRows>([&](auto r)
-                      EB_ALWAYS_INLINE { unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE { sum[r][v] = zeros; }); });
-  for (Index ci = 0; ci < channels; ++ci) {
-    const auto image = x.at(ci * s.H * s.W);
+// conv2d_backward_input_naive: one element of dx, products in the order co, kh, kw. (ih, iw) may lie on padding too, up
+// to its whole width: nobody needs the gradient there, and its products are skipped.
+template <class Ops, class T>
+EB_HD EB_INLINE void conv2d_backward_input_naive(Ops& ops, const ConvBackwardOperands<Ops, T>& a, const ConvShape& s,
+                                                 Index n, Index c, Index ih, Index iw) {
+  const Index channels = s.C_in_per_group(), outputs = s.C_out_per_group();
+  const Index group = c / channels, H_out = s.H_out(), W_out = s.W_out();
+  const bool inside = ih >= 0 && ih < s.H && iw >= 0 && iw < s.W;
+  auto acc = ops.constant(Constant<T, 0>{});
+  for (Index co = group * outputs; co < (group + 1) * outputs; ++co) {
+    const auto dy = a.dy.at((n * s.C_out + co) * H_out * W_out);                  // dy[n,co,:,:]
+    const auto w = a.w.at((co * channels + c - group * channels) * s.KH * s.KW);  // w[co,ci,:,:]
     for (Index kh = 0; kh < s.KH; ++kh) {
-      const Index ih = oh * s.stride_h - s.padding_h + kh * s.dilation_h;
-      if (ih < 0 || ih >= s.H) {
-        ops.template skip_macs<T>(s.KW * kRows * (row < kVectors * kLanes ? row : kVectors * kLanes));
-        continue;
-      }
+      const Index row = ih + s.padding_h - kh * s.dilation_h;  // oh · stride
+      if (row < 0 || row % s.stride_h != 0 || row / s.stride_h >= H_out) continue;
       for (Index kw = 0; kw < s.KW; ++kw) {
-        std::remove_const_t<decltype(zeros)> taps[kVectors];
-        Index idle[kVectors];
-        unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
-          const PixelRun run{0, inside(v), n, oh, ow + v * kLanes};
-          const TapRun of = tap_run(s, run, kh, kw);
-          taps[v] = of.lanes() > 0 ? load_taps<kLanes, kStrided>(ops, s, zeros, image, run, of) : zeros;
-          idle[v] = inside(v) - of.lanes();
-        });
-        unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
-          const auto weight = ops.broadcast(lanes, ops.load(w, ((r * channels + ci) * s.KH + kh) * s.KW + kw));
-          unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
-            auto part = ops.first(inside(v), idle[v]);
-            sum[r][v] = part.mac(weight, taps[v], sum[r][v]);
-          });
-        });
+        const Index column = iw + s.padding_w - kw * s.dilation_w;
+        if (column < 0 || column % s.stride_w != 0 || column / s.stride_w >= W_out) continue;
+        if (inside) {
+          const auto weight = ops.load(w, kh * s.KW + kw);
+          acc = ops.mac(weight, ops.load(dy, row / s.stride_h * W_out + column / s.stride_w), acc);
+        } else {
+          ops.template skip_macs<T>(1);
+        }
       }
     }
   }
-  unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
-    const auto bias = s.has_bias ? ops.broadcast(lanes, ops.load(a.bias, co + r)) : zeros;
-    unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
-      auto part = ops.first(inside(v));
-      part.store(y, r * plane + v * kLanes, s.has_bias ? part.add(sum[r][v], bias) : sum[r][v]);
-    });
-  });
+  if (inside) ops.store(a.dx, ((n * s.C_in + c) * s.H + ih) * s.W + iw, acc);
+}
+
+// conv2d_backward_weight_naive: one element of dw, products in the order n, oh, ow.
+template <class Ops, class T>
+EB_HD EB_INLINE void conv2d_backward_weight_naive(Ops& ops, const ConvBackwardOperands<Ops, T>& a, const ConvShape& s,
+                                                  Index co, Index ci, Index kh, Index kw) {
+  const Index channels = s.C_in_per_group(), H_out = s.H_out(), W_out = s.W_out();
+  const Index c = co / s.C_out_per_group() * channels + ci;
+  auto acc = ops.constant(Constant<T, 0>{});
+  for (Index n = 0; n < s.N; ++n) {
+    const auto dy = a.dy.at((n * s.C_out + co) * H_out * W_out);  // dy[n,co,:,:]
+    const auto x = a.x.at((n * s.C_in + c) * s.H * s.W);          // x[n,c,:,:]
+    for (Index oh = 0; oh < H_out; ++oh) {
+      const Index ih = oh * s.stride_h - s.padding_h + kh * s.dilation_h;
+      for (Index ow = 0; ow < W_out; ++ow) {
+        const Index iw = ow * s.stride_w - s.padding_w + kw * s.dilation_w;
+        if (ih < 0 || ih >= s.H || iw < 0 || iw >= s.W) {
+          ops.template skip_macs<T>(1);
+        } else {
+          acc = ops.mac(ops.load(dy, oh * W_out + ow), ops.load(x, ih * s.W + iw), acc);
+        }
+      }
+    }
+  }
+  ops.store(a.dw, ((co * channels + ci) * s.KH + kh) * s.KW + kw, acc);
+}
+
+// conv2d_backward_bias_naive: one element of db.
+template <class Ops, class T>
+EB_HD EB_INLINE void conv2d_backward_bias_naive(Ops& ops, const ConvBackwardOperands<Ops, T>& a, const ConvShape& s,
+                                                Index co) {
+  const Index pixels = s.H_out() * s.W_out();
+  auto acc = ops.constant(Constant<T, 0>{});
+  for (Index n = 0; n < s.N; ++n) {
+    for (Index i = 0; i < pixels; ++i) acc = ops.add(acc, ops.load(a.dy, (n * s.C_out + co) * pixels + i));
+  }
+  ops.store(a.db, co, acc);
 }
 
 }  // namespace eb

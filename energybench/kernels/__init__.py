@@ -12,7 +12,7 @@ from energybench.kernels.compositions import (
 from energybench.kernels.counted import CountedRun, count, counted_run
 from energybench.kernels.families.attention import attention, attention_backward, online_attention
 from energybench.kernels.families.batch_norm import BatchNorm, batch_norm, batch_norm_backward
-from energybench.kernels.families.conv import conv2d
+from energybench.kernels.families.conv import conv2d, conv2d_backward
 from energybench.kernels.families.conv1d import conv1d
 from energybench.kernels.families.conv_nhwc import conv2d_nhwc
 from energybench.kernels.families.copies import (
@@ -95,6 +95,7 @@ __all__ = [
     "concat_channels",
     "conv1d",
     "conv2d",
+    "conv2d_backward",
     "conv2d_nhwc",
     "count",
     "counted_run",

@@ -14,6 +14,8 @@ from energybench.records.op_counts import DTYPE_BYTES
 _VECTOR_BYTES: Final = {"blocked": 0, "avx2": 32, "avx512": 64, "avx512_emulated": 64}
 #: Rung → rows and vectors of the register tile of a matrix product (csrc/cpu/tuned/isa.h).
 _GEMM_SHAPE: Final = {"blocked": (4, 3), "avx2": (6, 2), "avx512": (12, 2), "avx512_emulated": (3, 2)}
+#: Rows of the register tile of a sum over patches, where they are not those of a product (csrc/cpu/tuned/patches.h).
+_PATCH_ROWS: Final = {"avx512": 14}
 #: Values of k in a panel; rows and columns in a block are whole tiles up to so many (csrc/cpu/tuned/gemm.h).
 _BLOCK_K: Final = 256
 _BLOCK_M: Final = 1536
@@ -28,6 +30,16 @@ def lanes(rung: str, dtype: str) -> int:
 def gemm_rows(rung: str) -> int:
     """Rows of the register tile of a matrix product."""
     return _GEMM_SHAPE[rung][0]
+
+
+def gemm_columns(rung: str, dtype: str) -> int:
+    """Columns of the register tile of a matrix product."""
+    return _GEMM_SHAPE[rung][1] * lanes(rung, dtype)
+
+
+def patch_rows(rung: str) -> int:
+    """Rows of the register tile of a sum over patches."""
+    return _PATCH_ROWS.get(rung, gemm_rows(rung))
 
 
 @dataclass(frozen=True, slots=True)

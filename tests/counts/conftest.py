@@ -92,6 +92,37 @@ def conv2d_nhwc(x, w, bias=None, **options):
     return (y.transpose(0, 2, 3, 1),), tally
 
 
+def conv2d_backward(
+    grad, x, w, *, has_bias=False, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, algorithm="auto"
+):
+    del algorithm
+    m = Machine((w,))
+    channels, (H, W) = w.shape[1], x.shape[2:]
+    pairs = []  # each product of the forward pass, by its output, its weight and its input
+    for n, co, oh, ow in np.ndindex(*grad.shape):
+        first = co // (len(w) // groups) * channels
+        for ci, kh, kw in np.ndindex(*w.shape[1:]):
+            ih, iw = oh * stride[0] - padding[0] + kh * dilation[0], ow * stride[1] - padding[1] + kw * dilation[1]
+            if 0 <= ih < H and 0 <= iw < W:
+                pairs.append(((n, co, oh, ow), (co, ci, kh, kw), (n, first + ci, ih, iw)))
+            else:
+                m.tally["nominal_macs"] += 2
+    dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros(len(w), x.dtype) if has_bias else None
+    for of_grad, of_w, of_x in pairs:
+        dx[of_x] = m.mac(m.read(grad, of_grad), m.read(w, of_w), dx[of_x])
+        dw[of_w] = m.mac(m.read(grad, of_grad), m.read(x, of_x), dw[of_w])
+    for result in (dx, dw):
+        for index in np.ndindex(*result.shape):
+            m.write(result, index, result[index])
+    if has_bias:
+        for co in range(len(w)):
+            total = 0.0
+            for n, oh, ow in np.ndindex(len(x), *grad.shape[2:]):
+                total = m.do("adds", total + m.read(grad, (n, co, oh, ow)))
+            m.write(db, co, total)
+    return (dx, dw, db), m.tally
+
+
 def gru(x, h0, w_ih, w_hh, b_ih=None, b_hh=None, *, output_gate=None, return_gates=False):
     w_io, w_ho, b_io, b_ho = output_gate or (None,) * 4
     m = Machine((w_ih, w_hh, b_ih, b_hh, w_io, w_ho, b_io, b_ho))
@@ -432,6 +463,7 @@ def brute_force() -> dict[str, Callable[..., Any]]:
         "conv2d": conv2d,
         "conv1d": conv1d,
         "conv2d_nhwc": conv2d_nhwc,
+        "conv2d_backward": conv2d_backward,
         "gru": gru,
         "gru_backward": gru_backward,
         "attention": attention,
@@ -575,11 +607,199 @@ def tuned_linear_backward(rung, grad, x, w, *, has_bias=True, x_layout="mk", w_l
     return m.tally
 
 
+#: Rows of the register tile of a sum over patches, where they are not a product's: csrc/cpu/tuned/patches.h.
+PATCH_ROWS = {"avx512": 14}
+
+
+class Axis:
+    """One dimension of a sum over patches: what each result reads, wherever that lies."""
+
+    def __init__(self, size, source, kernel, stride, padding, dilation, *, gradient):
+        self.source, self.apart, self.stride = source, min(stride, size) if gradient else 1, stride
+        taps = range(kernel)
+        if gradient:
+            met = [[(i + padding - k * dilation) for k in taps] for i in range(size)]
+            self.reads = [[at // stride for at in row if at % stride == 0] for row in met]
+        else:
+            self.reads = [[i * stride - padding + k * dilation for k in taps] for i in range(size)]
+        everywhere = [at for row in self.reads for at in row] or [0]
+        self.before = max(0, -min(everywhere))
+        self.extent = self.before + max(0, *everywhere) + 1
+        self.inside = self.before == 0 and self.extent <= source
+
+    def copied(self):
+        return sum(0 <= at - self.before < self.source for at in range(self.extent))
+
+
+class PatchLoops:
+    """The loops of csrc/cpu/tuned/patches.h over numbers of elements: packing, tiles, and rows that become columns."""
+
+    def __init__(self, m, rung, dtype, N, groups, outputs, channels, h, w):
+        self.m, self.N, self.groups, self.outputs, self.channels, self.h, self.w = m, N, groups, outputs, channels, h, w
+        (rows, self.columns, self.lanes), self.size = tile_of(rung, dtype), np.dtype(dtype).itemsize
+        self.rows = PATCH_ROWS.get(rung, rows)
+        self.in_place = h.inside and w.inside
+        image = groups * channels * h.extent * w.extent
+        at_once = N if self.in_place else max(1, 2**20 // image)
+        self.blocks = [min(at_once, N - n) for n in range(0, N, at_once)]
+        if not self.in_place:
+            self.move("loads", N * groups * channels * h.copied() * w.copied())
+            self.move("stores", N * image)
+
+    def move(self, name, elements, weight=False):
+        self.m.tally[name] += elements
+        self.m.tally["load_bytes" if name == "loads" else "store_bytes"] += elements * self.size
+        if weight:
+            self.m.tally["weight_load_bytes"] += elements * self.size
+
+    def strips(self):
+        """Columns in use of each strip, and columns worked."""
+        for _ in range(self.groups):
+            for m in range(0, self.outputs, self.columns):
+                used = min(self.columns, self.outputs - m)
+                yield used, self.columns if used > self.lanes else self.lanes
+
+    def tile(self, depth, used, worked, rows, bias=False, partial=False):
+        for _ in range(depth):
+            self.move("loads", self.rows + worked)
+            self.m.tally["tile_macs"] += self.rows * worked
+        self.move("loads", used * bias, weight=True)
+        self.move("loads", rows * worked * partial)
+        self.move("stores", rows * worked)
+
+    def turn(self, rows, used):
+        for _ in range(0, used, self.lanes):
+            self.move("loads", rows * self.lanes)
+        self.move("stores", rows * used)
+
+    def sums(self, bias):
+        """A whole sum."""
+        h, w = self.h, self.w
+        height, width = len(h.reads), len(w.reads)
+        groups, span = -(-height // h.apart), 8 * self.rows * w.apart
+        together = max(1, 8 * self.rows // -(-width // w.apart)) if width <= span else 1
+        everything = self.blocks[0] * groups
+        while together > 1 and -(-everything // (together - 1)) == -(-everything // together):
+            together -= 1  # chunks of one size
+        phases = np.ndindex(h.apart, w.apart)
+        weights = self.channels * sum(len(h.reads[i]) * len(w.reads[j]) for i, j in phases)  # those that are met
+        for used, worked in self.strips():
+            self.move("loads", used * weights, weight=True)
+            self.move("stores", self.columns * weights)
+            for images in self.blocks:
+                lines = [divmod(g, groups) for g in range(images * groups)]
+                for g, c in ((g, c) for g in range(0, len(lines), together) for c in range(0, width, span)):
+                    for ph, pw in np.ndindex(h.apart, w.apart):
+                        rows = [i * h.apart + ph for _, i in lines[g : g + together] if i * h.apart + ph < height]
+                        pixels = [(i, j) for i in rows for j in range(c, min(width, c + span)) if j % w.apart == pw]
+                        for at in range(0, len(pixels), self.rows):
+                            i, j = pixels[at]
+                            depth = self.channels * len(h.reads[i]) * len(w.reads[j])
+                            self.tile(depth, used, worked, min(self.rows, len(pixels) - at), bias)
+                self.turn(images * height * width, used)
+
+    def weight_gradient(self, taps):
+        pixels = len(self.h.reads) * len(self.w.reads)
+        most = min(2048, self.blocks[0] * pixels)
+        for used, worked in self.strips():
+            partial = False
+            for images in self.blocks:
+                for q in range(0, images * pixels, most):
+                    steps = min(most, images * pixels - q)
+                    self.move("loads", used * steps)
+                    self.move("stores", self.columns * steps)
+                    for k in range(0, taps, self.rows):
+                        self.tile(steps, used, worked, min(self.rows, taps - k), partial=partial)
+                    partial = True
+            self.turn(taps, used)
+
+
+def patch_loops(m, rung, x, w, stride, padding, dilation, groups, *, gradient=False):
+    """Those of the forward pass, or of the gradient of its input."""
+    axes = []
+    for i in (0, 1):
+        size, kernel = x.shape[i + 2], w.shape[i + 2]
+        results = len(range(-padding[i], size + padding[i] - dilation[i] * (kernel - 1), stride[i]))
+        result, source = (size, results) if gradient else (results, size)
+        axes.append(Axis(result, source, kernel, stride[i], padding[i], dilation[i], gradient=gradient))
+    channels = (len(w) // groups, w.shape[1])
+    return PatchLoops(m, rung, x.dtype, len(x), groups, *(channels[::-1] if gradient else channels), *axes)
+
+
+class PaddedPlane:
+    """A plane of a depthwise convolution with its padding: csrc/kernels/depthwise.h."""
+
+    def __init__(self, x, rows, columns, stride, padding, lanes):
+        self.vectors = len(range(0, columns, lanes))
+        height, width = (rows - 1) * stride + 3, 0
+        while width < self.vectors * lanes * stride + 2:
+            width += lanes
+        self.size = height * width
+        self.copied = sum(0 <= i - padding[0] < x.shape[2] for i in range(height))
+        self.copied *= sum(0 <= j - padding[1] < x.shape[3] for j in range(width))
+
+
+def tuned_conv2d_backward(
+    rung, grad, x, w, *, has_bias=False, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, algorithm="auto"
+):
+    m, size, lanes, of_group = Machine(), x.itemsize, tile_of(rung, x.dtype)[2], len(w) // groups
+    window = (stride, padding, dilation, groups)
+    if algorithm == "direct" or (algorithm == "auto" and of_group <= 4):
+        back = patch_loops(Machine(), rung, x, w, *window, gradient=True)
+        forward = patch_loops(Machine(), rung, x, w, *window)
+        pairs = x.shape[0] * x.shape[1] * of_group  # of an image and a channel of each side
+
+        def move(name, elements, weight=0):
+            m.tally[name] += elements
+            m.tally["load_bytes" if name == "loads" else "store_bytes"] += elements * size
+            m.tally["weight_load_bytes"] += weight * size
+
+        small = 1 < groups == x.shape[1] and w.shape[2:] == (3, 3) and dilation == (1, 1) and stride in ((1, 1), (2, 2))
+        if small and stride == (1, 1) and of_group == 1 and max(padding) < 3:
+            flipped = {"padding": (2 - padding[0], 2 - padding[1]), "groups": groups, "algorithm": "direct"}
+            of_dy = tuned_conv2d(rung, grad, w, **flipped)
+            m.tally.update(of_dy)
+        else:
+            lines = sum(0 <= at < grad.shape[2] for reads in back.h.reads for at in reads)
+            for phase in range(back.w.apart):
+                pixels = back.w.reads[phase :: back.w.apart]
+                for tap, first in ((t, j) for t in range(len(pixels[0])) for j in range(0, len(pixels), lanes)):
+                    inside = sum(0 <= reads[tap] < grad.shape[3] for reads in pixels[first : first + lanes])
+                    if inside:
+                        move("loads", pairs * lines * (inside + 1), pairs * lines)
+                        m.tally["tile_macs"] += pairs * lines * lanes
+            move("stores", x.size)
+        m.tally["tile_macs"] += w.size * lanes  # each dot product begins with one of zeros
+        move("stores", w.size)
+        weights = len(x) * len(w) * w.shape[1]
+        if small:
+            kept = PaddedPlane(x, grad.shape[2], grad.shape[3], stride[0], padding, lanes)
+            move("loads", len(x) * len(w) * (kept.copied + grad[0, 0].size))
+            move("stores", len(x) * len(w) * kept.size)
+            for _ in range(grad.shape[2] * kept.vectors):
+                move("loads", len(x) * len(w) * 9 * lanes)
+                m.tally["tile_macs"] += len(x) * len(w) * 9 * lanes
+        for reads_h in () if small else forward.h.reads:
+            for kh, kw in np.ndindex(*w.shape[2:]):
+                for j in range(0, grad.shape[3], lanes):
+                    vector = [reads[kw] for reads in forward.w.reads[j : j + lanes]]
+                    inside = (0 <= reads_h[kh] < x.shape[2]) * sum(0 <= at < x.shape[3] for at in vector)
+                    move("loads", 2 * weights * inside)
+                    m.tally["tile_macs"] += weights * lanes * (inside > 0)
+    else:
+        patch_loops(m, rung, x, w, *window, gradient=True).sums(bias=False)
+        patch_loops(m, rung, x, w, *window).weight_gradient(w[0].size)
+    if has_bias:
+        m.tally.update(loads=grad.size, load_bytes=grad.nbytes, stores=len(w), store_bytes=len(w) * size)
+    return m.tally
+
+
 def tuned_conv2d(rung, x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, algorithm="auto"):
     m, size, lanes = Machine(), x.itemsize, tile_of(rung, x.dtype)[2]
     (_, channels, KH, KW), of_group = w.shape, len(w) // groups
-    if (KH, KW, stride, padding) == (1, 1, (1, 1), (0, 0)):
-        x = x.reshape(*x.shape[:2], 1, -1)  # a window of one pixel sees a row
+    if not (algorithm == "direct" or (algorithm == "auto" and of_group <= 4)):
+        patch_loops(m, rung, x, w, stride, padding, dilation, groups).sums(bias is not None)
+        return m.tally
     rows, columns = (
         range(-padding[i], x.shape[i + 2] + padding[i] - dilation[i] * (w.shape[i + 2] - 1), stride[i]) for i in (0, 1)
     )
@@ -593,14 +813,18 @@ def tuned_conv2d(rung, x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilati
     def inside(row, some_columns, kh, kw):
         return row_inside(row, kh) * sum(0 <= c + kw * dilation[1] < x.shape[3] for c in some_columns)
 
-    if not (algorithm == "direct" or (algorithm == "auto" and of_group <= 4)):
-        pixels = len(x) * len(rows) * len(columns)
-        for _ in range(groups):
-            of_w = lambda n: reads(n, True)  # noqa: E731
-            panel_product(m, of_group, pixels, w[0].size, rung, x.dtype, read_a=of_w, read_b=lambda n: None)
-            for row, kh, kw in ((r, kh, kw) for r in rows for kh, kw in np.ndindex(KH, KW)):
-                reads(len(x) * channels * inside(row, columns, kh, kw))  # each tap inside the image is packed once
-            reads(of_group * len(range(0, pixels, lanes)) * (bias is not None), True)
+    if 1 < groups == x.shape[1] and (KH, KW) == (3, 3) and dilation == (1, 1) and stride in ((1, 1), (2, 2)):
+        kept = PaddedPlane(x, len(rows), len(columns), stride[0], padding, lanes)
+        for _ in range(len(x) * groups):
+            reads(kept.copied)
+            m.tally.update(stores=kept.size, store_bytes=kept.size * size)
+            for _ in range(of_group):
+                reads(9 + (bias is not None), True)
+                for row in [4] * (len(rows) // 4) + [1] * (len(rows) % 4):
+                    for _ in range(kept.vectors):
+                        reads(3 * ((row - 1) * stride[0] + 3) * lanes)
+                        m.tally["tile_macs"] += row * 9 * lanes
+                m.tally.update(stores=len(rows) * len(columns), store_bytes=len(rows) * len(columns) * size)
         return m.tally
     blocks = [4] * (of_group // 4) + [1] * (of_group % 4)
     for _, row, together in ((i, r, b) for i in range(len(x) * groups) for r in rows for b in blocks):
@@ -879,6 +1103,7 @@ TUNED: dict[str, Callable[..., Any]] = {
     "conv2d": tuned_conv2d,
     "conv1d": tuned_conv1d,
     "conv2d_nhwc": tuned_conv2d_nhwc,
+    "conv2d_backward": tuned_conv2d_backward,
     "linear": tuned_linear,
     "linear_backward": tuned_linear_backward,
     "gru": tuned_gru,
@@ -902,8 +1127,8 @@ def compulsory_bytes() -> Callable[..., dict[str, int]]:
             "loads": sum(a.size for a in (*inputs, *weights)),
             "load_bytes": sum(a.nbytes for a in (*inputs, *weights)),
             "weight_load_bytes": sum(a.nbytes for a in weights),
-            "stores": sum(a.size for a in outputs),
-            "store_bytes": sum(a.nbytes for a in outputs),
+            "stores": sum(a.size for a in outputs if a is not None),
+            "store_bytes": sum(a.nbytes for a in outputs if a is not None),
         }
 
     return once
@@ -955,7 +1180,8 @@ def agree(brute_force, compulsory_bytes) -> Callable[..., None]:
                 assert of_counting is of_plain is None
                 continue
             assert of_counting.tobytes() == of_plain.tobytes(), "outputs of plain and counting differ"
-            np.testing.assert_allclose(of_plain, of_loops, rtol=2e-5, atol=2e-6)  # the loops do compute the kernel
+            # the loops do compute the kernel; its sums of some hundred products of float32 may nearly cancel
+            np.testing.assert_allclose(of_plain, of_loops, rtol=2e-5, atol=2e-5)
         repeats_on_other_data(kernel, arrays, {**options, "variant": variant, "threads": 1})
 
     def repeats_on_other_data(kernel: str, arrays: list[Any], options: dict[str, Any]) -> None:

@@ -24,6 +24,13 @@ def of_direction(model, direction):
     return shared(OpCounts.sum([row.counts for row in rows]))
 
 
+def backward_pass(module, x):
+    """What the model counter says of a module's backward pass."""
+    rows = count_model(module, x, strict=True, backward=True).rows
+    assert sum(row.counts.launches for row in rows if row.direction == "backward") == 1
+    return OpCounts.sum([row.counts for row in rows if row.direction == "backward"])
+
+
 def assert_equal_counts(kernel, arrays, twin, inputs, **options):
     native = eb.kernels.count(kernel, *arrays, **options)
     model = eb.count(twin, *inputs, strict=True).total
@@ -56,6 +63,12 @@ def test_conv2d(data, dtype):
     ).requires_grad_(False)
     x = torch.zeros(batch, groups * per_in, height, width, dtype=dtype)
     assert_equal_counts("conv2d", (x, module.weight, module.bias), module, (x,), **options)
+
+    module.requires_grad_(True)
+    grad = torch.zeros_like(module(x)).detach()
+    arrays = (grad, x, module.weight.detach())
+    native = eb.kernels.count("conv2d_backward", *arrays, has_bias=module.bias is not None, **options)
+    assert shared(native) == shared(backward_pass(module, x.requires_grad_()))
 
 
 @some

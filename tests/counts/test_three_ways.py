@@ -23,6 +23,8 @@ CONVOLUTIONS = [
     ((2, 2, 3, 75), (5, 2, 2, 3), True, {"padding": (1, 1)}),
     ((2, 2, 5, 7), (5, 2, 1, 1), True, {}),
     ((1, 3, 1, 12), (2, 3, 1, 5), True, {"padding": (0, 4), "stride": (1, 3)}),
+    ((1, 2, 3, 2), (37, 2, 1, 1), True, {}),
+    ((1, 1, 2, 240), (1, 1, 1, 2), True, {"stride": (1, 2)}),
 ]
 
 
@@ -49,6 +51,28 @@ def test_any_conv2d(agree, data):
     bias = normal(3, groups * per_out) if data.draw(st.booleans()) else None
     x, w = normal(1, data.draw(st.integers(1, 2)), groups * per_in, H, W), normal(2, groups * per_out, per_in, KH, KW)
     agree("conv2d", [x], [w, bias], **options)
+    agree("conv2d_backward", *gradient_arrays(x.shape, w.shape, options), has_bias=bias is not None, **options)
+
+
+def gradient_arrays(x, w, options, dtype="float32"):
+    """A gradient of y that fits, x and w."""
+    import torch
+
+    y = torch.nn.functional.conv2d(torch.empty(x, device="meta"), torch.empty(w, device="meta"), **options)
+    return [normal(4, *y.shape, dtype=dtype), normal(1, *x, dtype=dtype)], [normal(2, *w, dtype=dtype)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("x", "w", "with_bias", "options"), CONVOLUTIONS)
+def test_conv2d_backward(agree, x, w, with_bias, options, dtype):
+    for algorithm in ("im2col", "direct"):
+        arrays = gradient_arrays(x, w, options, dtype)
+        agree("conv2d_backward", *arrays, algorithm=algorithm, has_bias=with_bias, **options)
+
+
+def test_conv2d_backward_of_many_pixels(agree):
+    """The tuned rungs sum up 2048 pixels of a weight's gradient at a time."""
+    agree("conv2d_backward", *gradient_arrays((1, 1, 3, 700), (5, 1, 1, 1), {}))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

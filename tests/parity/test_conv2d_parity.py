@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from energybench import kernels
+from energybench.errors import UsageError
 
 # name: N, C_in, H, W, C_out, KH, KW, options
 CASES: dict[str, tuple[Any, ...]] = {
@@ -19,6 +20,12 @@ CASES: dict[str, tuple[Any, ...]] = {
     "taps wholly outside": (1, 1, 1, 2, 1, 3, 3, {"padding": 2, "dilation": 2}),
     "temporal": (2, 4, 1, 17, 3, 1, 5, {"padding": (0, 2), "stride": (1, 3)}),
     "1x1": (2, 8, 5, 7, 3, 1, 1, {}),
+    "1x1 strided": (2, 3, 5, 7, 37, 1, 1, {"stride": 2}),
+    "more than a strip of channels": (1, 3, 9, 9, 50, 3, 3, {"padding": 1}),
+    "more than a chunk of columns": (1, 2, 2, 250, 5, 2, 3, {"padding": 1, "stride": (1, 2)}),
+    "depthwise, strided": (2, 5, 9, 40, 5, 3, 3, {"groups": 5, "padding": 1, "stride": 2}),
+    "depthwise, wide": (1, 3, 7, 75, 3, 3, 3, {"groups": 3, "padding": (0, 2)}),
+    "stride beyond the kernel": (1, 2, 9, 11, 6, 2, 1, {"stride": (4, 3), "padding": (1, 0)}),
 }
 
 
@@ -105,3 +112,76 @@ def test_conv2d_gives_the_same_bits_with_any_number_of_threads():
     one = kernels.conv2d(x, w, bias, threads=1, **options)
     for threads in (2, 3, 16):
         assert torch.equal(kernels.conv2d(x, w, bias, threads=threads, **options), one)
+
+
+def gradients(case, dtype, **calls):
+    """Ours on one rung, torch's in float64, and the sums of magnitudes that bound their difference."""
+    x, w, _, options = operands(case, dtype)
+
+    def of(x, w, grad):
+        x, w = (t.double().requires_grad_() for t in (x, w))
+        y = torch.nn.functional.conv2d(x, w, torch.zeros(len(w), dtype=torch.float64, requires_grad=True), **options)
+        return (*torch.autograd.grad(y, (x, w), grad.double()), grad.double().sum((0, 2, 3)))
+
+    y = torch.nn.functional.conv2d(x, w, **options)
+    grad = torch.randn(y.shape, generator=torch.Generator().manual_seed(7), dtype=dtype)
+    ours = kernels.conv2d_backward(grad, x, w, has_bias=True, **options, **calls)
+    terms = (w.shape[0] * w[0, 0].numel(), grad[:, 0].numel(), grad[:, 0].numel())
+    return ours, of(x, w, grad), of(x.abs(), w.abs(), grad.abs()), terms
+
+
+@pytest.mark.parametrize("algorithm", ["im2col", "direct"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_equal_those_of_autograd_in_float64(case, dtype, algorithm, assert_within, dot_bound):
+    name = str(dtype).removeprefix("torch.")
+    for variant in CPU_RUNGS:
+        ours, reference, absolute, terms = gradients(case, dtype, variant=variant, algorithm=algorithm, threads=1)
+        for result, expected, size, n in zip(ours, reference, absolute, terms, strict=True):
+            assert result.dtype == dtype
+            assert_within(result, expected, 2 * dot_bound(name, n, size))
+        again, *_ = gradients(case, dtype, variant=variant, algorithm=algorithm, threads=2)
+        assert all(torch.equal(a, b) for a, b in zip(ours, again, strict=True)), "bits depend on the threads"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_dx_in_panels_has_the_bits_of_the_naive_rung(case):
+    (naive, *_), *_ = gradients(case, torch.float32, variant="naive")
+    for variant in CPU_RUNGS[1:]:
+        (dx, *_), *_ = gradients(case, torch.float32, variant=variant, algorithm="im2col")
+        assert torch.equal(dx, naive), variant
+
+
+def test_gradients_of_views_equal_those_of_copies():
+    x, w, *_ = operands("odd", torch.float32)
+    grad = torch.randn(3, 4, 5, 7, generator=torch.Generator().manual_seed(7))
+    expected = kernels.conv2d_backward(grad, x, w)
+    assert expected[2] is None
+    wide = torch.full((6, 4, 10, 14), float("nan"))
+    wide[::2, :, ::2, ::2] = grad
+    of_views = kernels.conv2d_backward(wide[::2, :, ::2, ::2], x.mT.contiguous().mT, w)
+    unaligned = np.frombuffer(b"\0" + x.numpy().tobytes(), np.uint8)[1:].view(np.float32).reshape(x.shape)
+    of_numpy = kernels.conv2d_backward(grad.numpy(), unaligned, w.numpy())
+    for a, b, c in zip(expected[:2], of_views[:2], of_numpy[:2], strict=True):
+        assert torch.equal(a, b)
+        np.testing.assert_array_equal(a.numpy(), c)
+
+
+def test_non_finite_gradients_compute_as_ieee_says():
+    x, w, _, options = operands("odd", torch.float32)
+    grad = torch.randn(3, 4, 5, 7, generator=torch.Generator().manual_seed(7))
+    grad[0, 1, 3, 4], grad[1, 0, 0, 0], x[2, 4, 6, 8] = float("inf"), float("nan"), float("-inf")
+    xs, ws = x.double().requires_grad_(), w.double().requires_grad_()
+    reference = torch.autograd.grad(torch.nn.functional.conv2d(xs, ws, **options), (xs, ws), grad.double())
+    for ours, expected in zip(kernels.conv2d_backward(grad, x, w, **options)[:2], reference, strict=True):
+        assert torch.equal(torch.isnan(ours), torch.isnan(expected))
+        assert torch.equal(torch.isinf(ours), torch.isinf(expected))
+
+
+def test_padding_too_large_to_copy_is_read_directly():
+    x, w = torch.ones(1, 1, 2, 2), torch.ones(8, 1, 1, 1)
+    options: Any = {"padding": 20_000, "stride": 20_001}
+    y = kernels.conv2d(x, w, **options)
+    assert torch.equal(y, torch.nn.functional.conv2d(x, w, **options))
+    with pytest.raises(UsageError, match="too large to copy with it; choose algorithm='direct'"):
+        kernels.conv2d(x, w, algorithm="im2col", **options)

@@ -1,43 +1,21 @@
-// Tuned rung of the convolution: a matrix product with implicit patches, or, where few output channels would share a
-// patch (depthwise above all), sums made directly from the image.
-#include "kernels/conv.h"
+// Tuned rung of the convolution: sums over patches in panels, or, where few output channels would share a patch, sums
+// made directly from the image; depthwise with a window of 3×3 has a way of its own.
+#include "kernels/depthwise.h"
 
 #include "cpu/rungs.h"
-#include "cpu/tuned/gemm.h"
+#include "cpu/tuned/patches.h"
 #include "cpu/workspace.h"
 
 namespace eb::EB_ISA {
 namespace {
 
-// A window of one pixel that neither moves over the image in steps nor over its edge sees an image of one row.
-ConvShape flattened(ConvShape s) {
-  const bool pixelwise = s.KH == 1 && s.KW == 1 && s.stride_h == 1 && s.stride_w == 1;
-  if (pixelwise && s.padding_h == 0 && s.padding_w == 0) s.W *= s.H, s.H = 1;
-  return s;
-}
-
-template <class T>
-GemmPlan<GemmShape<T>> plan_of(const ConvShape& s) {
-  return {s.C_out_per_group(), s.N * s.H_out() * s.W_out(), s.C_in_per_group() * s.KH * s.KW};
-}
-
 template <class Ops, class T>
-void conv2d_im2col(const ConvOperands<Ops, T>& a, const ConvShape& s, T* scratch, int threads, OpCounts* counts) {
-  const auto plan = plan_of<T>(s);
-  const typename Ops::template Activation<T> panels(scratch);
-  const Index pixels = s.H_out() * s.W_out();
+void conv2d_im2col(const ConvOperands<Ops, T>& a, const ConvShape& s, T* memory, int threads, OpCounts* counts) {
+  const PatchSums sums = forward_sums(s);
 #pragma omp parallel num_threads(threads)
   {
     Ops ops;
-    for (Index group = 0; group < s.groups; ++group) {
-      const Index co = group * s.C_out_per_group();
-      const Matrix<decltype(a.w)> w{a.w.at(co * plan.K), plan.K, 1};
-      const Patches<decltype(a.x)> x{a.x.at(group * s.C_in_per_group() * s.H * s.W), s};
-      const Planes<decltype(a.y)> y{a.y.at(co * pixels), pixels, pixels, s.C_out * pixels};
-      gemm(ops, plan, w, x, panels, y, [&](Index row, Index, bool last) EB_ALWAYS_INLINE {
-        return RowBias<decltype(a.bias)>{a.bias.at(co + row), last && s.has_bias};
-      });
-    }
+    patch_sums<T>(ops, sums, threads, a.x, a.w, a.bias, s.has_bias != 0, a.y, memory);
     merge(ops, counts);
   }
 }
@@ -86,6 +64,45 @@ void conv2d_direct(const ConvOperands<Ops, T>& a, const ConvShape& s, int thread
   }
 }
 
+// Plane by plane: a copy with padding, and from it every output channel of its group.
+template <int kStride, class Ops, class T>
+EB_INLINE void conv2d_depthwise3(Ops& ops, const ConvOperands<Ops, T>& a, const ConvShape& s, T* memory) {
+  constexpr int L = kLanes<T>;
+  const DepthwisePlane size(s.H_out(), s.W_out(), kStride, L);
+  const typename Ops::template Activation<T> padded(memory);
+  const auto zero = ops.broadcast(Lanes<L>{}, ops.constant(Constant<T, 0>{}));
+  const Index outputs = s.C_out_per_group();
+#pragma omp for schedule(static)
+  for (Index task = 0; task < s.N * s.groups; ++task) {
+    pad_plane<L, T>(ops, a.x.at(task * s.H * s.W), s.H, s.W, padded, size.pitch, size.rows, size.pitch, s.padding_h,
+                    s.padding_w);
+    for (Index m = 0; m < outputs; ++m) {
+      const Index co = task % s.groups * outputs + m;
+      std::remove_const_t<decltype(zero)> weight[kDepthwiseTaps * kDepthwiseTaps];
+      depthwise3_weights<L>(ops, a.w.at(co * kDepthwiseTaps * kDepthwiseTaps), false, weight);
+      const auto bias = s.has_bias ? ops.broadcast(Lanes<L>{}, ops.load(a.bias, co)) : zero;
+      depthwise3_plane<L, kStride, false>(ops, s, padded, size.pitch, weight, bias,
+                                          a.y.at((task * outputs + m) * s.H_out() * s.W_out()), Type<T>{});
+    }
+  }
+}
+
+template <class Ops, class T>
+void conv2d_depthwise(const ConvOperands<Ops, T>& a, const ConvShape& s, T* memory, int threads, OpCounts* counts) {
+  const Index each = DepthwisePlane(s.H_out(), s.W_out(), s.stride_h, kLanes<T>).elements();
+#pragma omp parallel num_threads(threads)
+  {
+    Ops ops;
+    T* const own = memory + omp_get_thread_num() * each;
+    if (s.stride_h == 1) {
+      conv2d_depthwise3<1>(ops, a, s, own);
+    } else {
+      conv2d_depthwise3<2>(ops, a, s, own);
+    }
+    merge(ops, counts);
+  }
+}
+
 }  // namespace
 
 int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, int threads, OpCounts* counts,
@@ -94,11 +111,14 @@ int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, 
     using Ops = typename decltype(ops)::Of;
     using T = typename decltype(element)::Of;
     const auto a = operands<Ops, T>(arrays);
-    const ConvShape s = flattened(shape);
-    if (s.direct) return conv2d_direct<Ops, T>(a, s, threads, counts), 0;
-    void* scratch = workspace(sizeof(T) * plan_of<T>(s).panel_elements());
-    if (scratch == nullptr) return refuse(error, "not enough memory for the panels of a matrix product");
-    return conv2d_im2col<Ops, T>(a, s, static_cast<T*>(scratch), threads, counts), 0;
+    const bool depthwise = shape.direct && is_depthwise3(shape);
+    if (shape.direct && !depthwise) return conv2d_direct<Ops, T>(a, shape, threads, counts), 0;
+    const DepthwisePlane plane(shape.H_out(), shape.W_out(), shape.stride_h, kLanes<T>);
+    void* memory = workspace(depthwise ? sizeof(T) * static_cast<std::size_t>(threads * plane.elements())
+                                       : PatchMemory<T>(forward_sums(shape), threads).bytes());
+    if (memory == nullptr) return refuse(error, "not enough memory for packed weights and padded images");
+    if (depthwise) return conv2d_depthwise<Ops, T>(a, shape, static_cast<T*>(memory), threads, counts), 0;
+    return conv2d_im2col<Ops, T>(a, shape, static_cast<T*>(memory), threads, counts), 0;
   });
 }
 

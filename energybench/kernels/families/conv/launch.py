@@ -7,8 +7,8 @@ from typing import Any
 
 from energybench.kernels.call import Begin, Outcome, TensorT, run
 from energybench.kernels.families.conv import counts
-from energybench.kernels.families.conv.shape import Algorithm, ConvShape, conv_shape
-from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
+from energybench.kernels.families.conv.shape import Algorithm, ConvShape, conv_backward_shape, conv_shape
+from energybench.kernels.ladder import AUTO, CPU_ALONE, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 
 
@@ -31,7 +31,18 @@ def _conv2d(
     return call.finish(tallies, y)
 
 
+def _conv2d_backward(begin: Begin, s: ConvShape, grad: Any, x: Any, w: Any, **_options: Any) -> Outcome:
+    call = begin({"grad": grad, "x": x, "w": w})
+    dx, dw = call.allocate("dx", s.N, s.C_in, s.H, s.W), call.allocate("dw", s.C_out, s.C_in // s.groups, s.KH, s.KW)
+    db = call.allocate("db", s.C_out) if s.has_bias else None
+    arrays = [*map(call.dense, (grad, x, w)), dx, dw, db]
+    return call.finish(call.run_cpu(*arrays, s.stride, s.padding, s.dilation, s.groups, s.direct), dx, dw, db)
+
+
 CONV2D = Operator("conv2d", "forward", "conv", TUNED_ON_CPU, conv_shape, counts.conv2d, _conv2d)
+CONV2D_BACKWARD = Operator(
+    *("conv2d", "backward", "conv", CPU_ALONE), conv_backward_shape, counts.conv2d_backward, _conv2d_backward
+)
 
 
 def conv2d(
@@ -57,9 +68,9 @@ def conv2d(
         padding: Zeros on each side; the taps that fall on them are skipped.
         dilation: Distance between taps.
         groups: Groups of channels; ``groups == C_in`` is depthwise.
-        algorithm: What a tuned rung does [D22]: ``im2col`` multiplies matrices, strips of patches packed as they are
-            needed; ``direct`` reads the image where it lies; ``auto`` is direct where few output channels would share a
-            patch. The naive rung has one way.
+        algorithm: What a tuned rung does [D22]: ``im2col`` multiplies matrices, the patches read through a table of
+            offsets and never laid out; ``direct`` reads the image where it lies; ``auto`` is direct where few output
+            channels would share a patch. The naive rung has one way.
         variant: ``auto`` or a rung of the ladder.
         threads: CPU threads; None as torch or ``OMP_NUM_THREADS`` say.
 
@@ -74,3 +85,41 @@ def conv2d(
     options["algorithm"] = algorithm
     (y,) = run(CONV2D, x, w, bias, **options, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
+
+
+def conv2d_backward(
+    grad: TensorT,
+    x: TensorT,
+    w: TensorT,
+    *,
+    has_bias: bool = False,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    algorithm: Algorithm = "auto",
+    variant: str = AUTO,
+    threads: int | None = None,
+) -> tuple[TensorT, TensorT, TensorT | None]:
+    """Gradients of `conv2d`, all that autograd makes of ``y.backward(grad)``.
+
+    Args:
+        grad: ``[N, C_out, H_out, W_out]``, the gradient of y.
+        x: As in the forward pass, like `w` and the options that follow.
+        w: As in the forward pass.
+        has_bias: Whether there was a bias, whose gradient is asked for.
+        stride: As in the forward pass.
+        padding: As in the forward pass.
+        dilation: As in the forward pass.
+        groups: As in the forward pass.
+        algorithm: As `conv2d`'s.
+        variant: As `conv2d`'s.
+        threads: As `conv2d`'s.
+
+    Returns:
+        ``dx`` as x, ``dw`` as w, and ``db[C_out]`` or None. Errors as `conv2d`'s.
+    """
+    options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    options.update(algorithm=algorithm, has_bias=has_bias)
+    dx, dw, db = run(CONV2D_BACKWARD, grad, x, w, **options, variant=variant, threads=threads)
+    return dx, dw, db

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from energybench.kernels.closed_form import CountRequest
-from energybench.kernels.families.conv.counts import Issued, convolution, naive_issued, taps
+from energybench.kernels.families.conv.counts import convolution, naive_issued, taps
+from energybench.kernels.families.conv.patches import Issued
 from energybench.kernels.families.conv.shape import ConvShape
 from energybench.kernels.tiles import gemm_traffic, lanes
 from energybench.records.op_counts import OpCounts
