@@ -131,7 +131,8 @@ struct InLanes {
     constexpr int kChains = 4;
     const Index whole = runs.length / W, rest = runs.length - whole * W;
     auto part = ops.first(rest);
-    Vec<T, W> chain[kChains][kCount], tail[kCount], value[kCount];
+    // The zeros are never read: which chains have begun is known at run time, and the compiler warns.
+    Vec<T, W> chain[kChains][kCount]{}, tail[kCount]{}, value[kCount];
     const auto add_up = [&](Index i, auto c) EB_ALWAYS_INLINE {
       f(ops, lanes, i, value);
       unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE { chain[c][k] = ops.add(chain[c][k], value[k]); });
