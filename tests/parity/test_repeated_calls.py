@@ -23,10 +23,15 @@ def normal(*shape, seed=0, dtype=torch.float32):
 X, W, B = normal(5, 12), normal(7, 12, seed=1), normal(7, seed=2)
 
 
+#: What a call that names none of its options passes on.
+DEFAULTS: dict[str, dict[str, Any]] = {"linear": {"x_layout": "mk", "w_layout": "nk"}}
+
+
 def repeats(kernel, *arrays, threads=1, **options):
     """Whether such a call takes the short way."""
     table = table_of(kernel)
-    return table is not None and table.run(arrays, {"variant": "auto", **options}, threads) is not None
+    options = {"variant": "auto", **DEFAULTS.get(kernel, {}), **options}
+    return table is not None and table.run(arrays, options, threads) is not None
 
 
 @pytest.fixture(autouse=True)
