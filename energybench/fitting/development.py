@@ -29,15 +29,16 @@ def network_error(
     """
     design = equation.features(held.table)
     there = held.take(design.kept)
-    named = np.array([name is not None for name in there.labels["network"]], dtype=bool)
-    if not named.any():
+    networks: dict[str, list[int]] = {}
+    for i, name in enumerate(there.labels["network"]):
+        if name is not None:
+            networks.setdefault(str(name), []).append(i)
+    if len(networks) < FEWEST_NETWORKS:
         return None
     fitted = RelativeLeastSquares(nonneg=equation.nonneg, shrinkage=shrinkage)
     fitted.fit(equation.features(rows.table).X, rows.energy_j)
     errors = np.abs(fitted.predict(design.X) / there.energy_j - 1)
-    networks = np.where(named, there.labels["network"], "")
-    medians = [float(np.median(errors[networks == name])) for name in sorted({str(n) for n in networks[named]})]
-    return float(np.median(medians)) if len(medians) >= FEWEST_NETWORKS else None
+    return float(np.median([np.median(errors[members]) for members in networks.values()]))
 
 
 def networks_object(before: float | None, after: float | None) -> bool:

@@ -5,6 +5,7 @@ import torch
 
 from energybench.errors import UsageError
 from energybench.protocol.executor import HostExecutor, NotFinite, workload_seed
+from energybench.records.op_counts import OpCounts
 from energybench.workloads import named_design
 from energybench.workloads.idle import idle_workload
 from energybench.workloads.inputs import all_finite, normal_tensors
@@ -24,7 +25,7 @@ from energybench.workloads.vendor import (
     vendor_gru,
     vendor_linear,
 )
-from energybench.workloads.workload import Workload
+from energybench.workloads.workload import Tally, Workload
 
 QUICK = {w.name: w for w in named_design("quick", "cpu").workloads}
 
@@ -140,6 +141,9 @@ def test_unknown_dtype():
 
 def test_a_kernel_whose_output_is_not_finite_is_refused():
     class Recipe:
+        def tally(self):
+            return Tally(OpCounts(), "closed_form", 0, 1)
+
         def build(self, device, threads, seed):
             return self
 
