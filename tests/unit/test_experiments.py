@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import runpy
@@ -52,6 +53,15 @@ def test_an_experiment_is_whole_and_its_committed_verdicts_can_stand(name: str) 
     items = tomllib.loads((EXPERIMENTS / "document_items.toml").read_text(encoding="utf-8"))
     assert result.verdicts
     assert {v.item for v in result.verdicts} <= set(items)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_prediction_is_the_one_written_before_the_data(name: str) -> None:
+    """`predictions.sha256` was made from each README as first committed; a new experiment adds its line with it."""
+    readme = (EXPERIMENTS / name / "README.md").read_text(encoding="utf-8")
+    prediction = readme.partition("\n## Prediction\n")[2].partition("\n## ")[0]
+    lines = (EXPERIMENTS / "predictions.sha256").read_text(encoding="utf-8").splitlines()
+    assert f"{hashlib.sha256(prediction.encode()).hexdigest()}  {name}" in lines
 
 
 @pytest.mark.parametrize("name", NAMES)
