@@ -72,7 +72,10 @@ def make_profile(folder: Path) -> Path:
 
 
 def open_report(folder: Path, rows: int) -> dict[str, float]:
-    """Seconds from asking Chromium for a page of `rows` records until its last plot is drawn, and the page's size."""
+    """Seconds from asking Chromium for a page of `rows` records, and the page's size.
+
+    `read`: until its text is painted; `first` and `again`: until its last plot is drawn, in a new browser and later.
+    """
     from playwright.sync_api import sync_playwright
 
     from energybench.app.report import write_report
@@ -92,7 +95,7 @@ def open_report(folder: Path, rows: int) -> dict[str, float]:
         "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
         "--disable-component-update --disable-sync"
     )
-    times = []
+    times, painted = [], []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments.split())
         for _ in range(4):
@@ -101,9 +104,15 @@ def open_report(folder: Path, rows: int) -> dict[str, float]:
             tab.goto(page.resolve().as_uri())
             tab.wait_for_selector("html[data-drawn=yes]")
             times.append(time.perf_counter() - begin)
+            painted.append(tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1e3)
             tab.close()
         browser.close()
-    return {"first_s": times[0], "again_s": statistics.median(times[1:]), "size_mb": page.stat().st_size / 1e6}
+    return {
+        "read_s": statistics.median(painted),
+        "first_s": times[0],
+        "again_s": statistics.median(times[1:]),
+        "size_mb": page.stat().st_size / 1e6,
+    }
 
 
 def main() -> None:
@@ -149,8 +158,9 @@ def main() -> None:
             "|---|---:|---:|---:|---:|---|",
             *rows,
             "",
-            f"A report of {options.rows:,} records, in headless Chromium without a GPU, from asking for the page until the",
-            f"last plot is drawn: first {page['first_s']:.2f} s, again {page['again_s']:.2f} s (goal 3 s); its size is",
+            f"A report of {options.rows:,} records, in headless Chromium without a GPU, from asking for the page: it can be",
+            f"read after {page['read_s']:.2f} s, its last plot is drawn after {page['first_s']:.2f} s in a browser just",
+            f"started and {page['again_s']:.2f} s later (goal 3 s, of which about half is WebGL in software); its size is",
             f"{page['size_mb']:.1f} MB (goal 15 MB). Its records are those of a simulated run, over and over.",
             "",
         ]

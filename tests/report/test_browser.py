@@ -234,3 +234,13 @@ def test_ten_thousand_rows_are_drawn(opened: Callable[..., Opened], large_data: 
     )
     assert points == len(one.content["rows"]) > 10_000
     assert [c for c in one.complaints if "WebGL" not in c and "GPU" not in c] == []
+
+
+def test_the_page_can_be_read_before_plotly_runs(opened: Callable[..., Opened], report_path: Path) -> None:
+    one = opened(report_path)
+    painted, read, loaded = one.run(
+        """() => [performance.getEntriesByName('first-contentful-paint')[0].startTime,
+                  performance.getEntriesByType('navigation')[0].domInteractive,
+                  performance.getEntriesByName('plotly-loaded')[0].startTime]"""
+    )
+    assert max(painted, read) < loaded
