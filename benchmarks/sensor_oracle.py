@@ -9,6 +9,7 @@ at its level whatever the power before the window was, not only on average over 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,14 +59,33 @@ def errors_j(
         working = np.clip(t - work_at, 0.0, work_end - work_at)
         return power_w * np.asarray(ratio * t + (1 - ratio) * working)
 
-    ticks = first + period_s * np.arange(int(window_s / period_s) + 3)
+    # Between the head, whose averages may reach back before the work, and the tail, which may see its end, every draw
+    # has `steady` ticks that are charged one period of the power inside each: their noise is one normal number.
+    ticks, steady = explicit_ticks(sensor, window_s)
+    ticks = first + period_s * ticks
     charged = (energy_j(ticks) - energy_j(ticks - sensor.averaging_s)) / sensor.averaging_s * period_s
-    noise = 1 + sensor.noise_rel * rng.standard_normal(ticks.shape) if sensor.noise_rel else 1.0
-    counted = (charged * noise * (ticks <= length_s)).sum(axis=2)
+    in_window = ticks <= length_s
+    counted = (charged * in_window).sum(axis=2) + power_w * period_s * steady
+    if sensor.noise_rel:
+        variance = ((charged * in_window) ** 2).sum(axis=2) + (power_w * period_s) ** 2 * steady
+        counted += sensor.noise_rel * np.sqrt(variance) * rng.standard_normal(counted.shape)
     rest = rng.uniform(0.0, sensor.resolution_j, shape)[:, :, 0]
     reading = np.floor((rest + counted) / sensor.resolution_j) * sensor.resolution_j
     error: NDArray[np.float64] = reading - (energy_j(length_s) - energy_j(0.0))[:, :, 0]
     return error
+
+
+def explicit_ticks(sensor: Sensor, window_s: float) -> tuple[NDArray[np.int64], int]:
+    """Numbers of the ticks that may see an edge of the work, counted from the first in the window, and how many do not.
+
+    The first tick is at most one period after the begin, the work begins at most one after it and ends at most one
+    before the end, and a window of the oracle is at most half a period shorter than it is said to be.
+    """
+    period_s = sensor.period_s
+    last = int(window_s / period_s) + 3
+    head = min(last, math.ceil(sensor.averaging_s / period_s) + 2)
+    tail = max(head, math.floor(window_s / period_s - 1.5))
+    return np.concatenate((np.arange(head), np.arange(tail, last))), tail - head
 
 
 def narrowest_interval(errors: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
@@ -73,13 +93,11 @@ def narrowest_interval(errors: NDArray[np.float64], level: float = LEVEL) -> tup
     ordered = np.sort(errors, axis=1)
     draws = ordered.shape[1]
     held = int(np.ceil(level * draws))
-    best = (-np.inf, np.inf)
     # The lower end may leave out at most the allowed share of the row that reaches lowest.
-    for low in np.unique(ordered[:, : draws - held + 1]):
-        below = np.array([np.searchsorted(row, low) for row in ordered])
-        if (below + held > draws).any():
-            continue
-        high = max(row[b + held - 1] for row, b in zip(ordered, below, strict=True))
-        if high - low < best[1] - best[0]:
-            best = (float(low), float(high))
-    return best
+    lows = np.unique(ordered[:, : draws - held + 1])
+    below = np.array([np.searchsorted(row, lows) for row in ordered])
+    possible = (below + held <= draws).all(axis=0)
+    lows, below = lows[possible], below[:, possible]
+    highs = np.take_along_axis(ordered, below + held - 1, axis=1).max(axis=0)
+    best = int(np.argmin(highs - lows))
+    return float(lows[best]), float(highs[best])

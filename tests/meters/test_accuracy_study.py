@@ -6,6 +6,7 @@ import statistics
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from energybench.meters.characterise import characterise
@@ -15,6 +16,7 @@ from energybench.meters.window import Window
 from energybench.records.reading import Domain, Reading
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks import sensor_oracle as oracle
 from benchmarks import study_meters as study
 
 CASES = {case.name: case for case in study.CASES}
@@ -44,6 +46,22 @@ def test_the_oracle_is_one():
         for load in ("from idle", "from load")
     ]
     assert all(0.9 <= o.oracle_coverage <= 0.995 for o in outcomes)
+
+
+@pytest.mark.parametrize("poll_s", [None, 1e-3])
+@pytest.mark.parametrize(("averaging_s", "window_s"), [(0.1, 3.33), (0.025, 1.08), (1.0, 4.2), (0.1, 0.23)])
+def test_the_oracle_may_take_ticks_that_see_no_edge_together(averaging_s, window_s, poll_s, monkeypatch):
+    """The same errors without noise, the same spread of them with it, as when every tick is worked out."""
+
+    def errors(noise_rel: float):
+        sensor = oracle.Sensor(period_s=0.1, averaging_s=averaging_s, noise_rel=noise_rel, resolution_j=1e-3)
+        rng = np.random.default_rng(11)
+        return oracle.errors_j(sensor, window_s=window_s, power_w=200.0, rng=rng, poll_s=poll_s)
+
+    short, short_noisy = errors(0.0), errors(0.5)
+    monkeypatch.setattr(oracle, "explicit_ticks", lambda sensor, window: (np.arange(int(window / 0.1) + 3), 0))
+    np.testing.assert_allclose(short, errors(0.0), atol=1.001e-3, rtol=0.0)  # a value at a step may round either way
+    np.testing.assert_allclose(short_noisy.std(axis=1), errors(0.5).std(axis=1), rtol=1e-9)
 
 
 def test_uncalibrated_gain_is_held_by_the_class_alone():
