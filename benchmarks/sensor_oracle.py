@@ -61,8 +61,8 @@ def errors_j(
 
     # Between the head, whose averages may reach back before the work, and the tail, which may see its end, every draw
     # has `steady` ticks that are charged one period of the power inside each: their noise is one normal number.
-    ticks, steady = explicit_ticks(sensor, window_s)
-    ticks = first + period_s * ticks
+    numbers, steady = explicit_ticks(sensor, window_s)
+    ticks = first + period_s * numbers.astype(np.float64)
     charged = (energy_j(ticks) - energy_j(ticks - sensor.averaging_s)) / sensor.averaging_s * period_s
     in_window = ticks <= length_s
     counted = (charged * in_window).sum(axis=2) + power_w * period_s * steady
