@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import random
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Final
 
 from energybench.errors import (
@@ -21,23 +20,22 @@ from energybench.errors import (
 )
 from energybench.meters.base import EnergyMeter
 from energybench.meters.characterise import characterise, nominal_update_period_s
-from energybench.meters.window import Window
-from energybench.protocol.call_time import call_time_s
-from energybench.protocol.device_state import DeviceState
+from energybench.protocol.bad_run import refuse_bad_run
 from energybench.protocol.edge_noise import counted_noise_rel
 from energybench.protocol.environment import capture_environment
-from energybench.protocol.executor import Executor, Prepared, why_it_cannot_run
-from energybench.protocol.idle import IDLE_SUFFIX, measure_idle, response_s
+from energybench.protocol.executor import Executor, why_it_cannot_run
+from energybench.protocol.heating import heat, warm_up_limit_s
+from energybench.protocol.idle_windows import IdleWindows
 from energybench.protocol.manifest import Manifest, utc_now
-from energybench.protocol.measure_window import Edges, idle_power_w, measure_window, window_values
+from energybench.protocol.measure_row import RowMeter
+from energybench.protocol.measure_window import Edges
 from energybench.protocol.plan import Row, round_rows
 from energybench.protocol.progress import Progress, SilentProgress
 from energybench.protocol.row_plan import RowPlan, plan_rows
-from energybench.protocol.state_watch import StateWatch
+from energybench.protocol.run_time import RunTime
 from energybench.protocol.stopping import StoppingCriterion
-from energybench.protocol.validity import ValidityLimits, invalid_reason
-from energybench.protocol.warmup import WarmUp
-from energybench.protocol.window_length import calls_for, window_length_s
+from energybench.protocol.validity import ValidityLimits
+from energybench.protocol.window_length import window_length_s
 from energybench.records.disk_room import MAX_RUN_MB, ROW_BYTES, DiskRoom
 from energybench.records.jsonl import JsonlWriter
 from energybench.records.reading import MeterCharacteristics
@@ -50,23 +48,6 @@ from energybench.workloads.workload import Workload
 
 #: Rounds beyond the design's own in which invalid windows are taken again.
 EXTRA_ROUNDS: Final = 2
-#: A run is refused when more than this share of its windows is invalid, judged from this many windows on.
-MAX_INVALID_SHARE: Final = 0.5
-JUDGED_FROM: Final = 12
-#: What to do about the commonest cause of invalid windows.
-_REMEDY_BUSY: Final = "free the machine of other work, let it cool, and --resume"
-_REMEDY: Final = {
-    "counter and power disagree": "see `energybench doctor --meter`, update the driver, or measure with another --meter"
-}
-#: Longest warm-up. A modelled meter shows no heat, so there the device only wakes up.
-MAX_WARM_UP_S: Final[Second] = 30.0
-MODELLED_WARM_UP_S: Final[Second] = 0.5
-#: Of the budget, spent on warming up at most.
-WARM_UP_SHARE: Final = 0.1
-#: Kept of the budget for writing the manifest and letting go of the device; to that comes as much as starting took,
-#: which shows how much of a busy machine this process gets, up to a twentieth of the budget.
-CLOSING_S: Final[Second] = 0.5
-CLOSING_SHARE: Final = 0.05
 #: What a row takes on the disk under nine domains, the two packages of a server with all that RAPL tells of them.
 EXPECTED_ROW_BYTES: Final = 4096
 
@@ -194,7 +175,7 @@ def run_design(
             spent_s,
         )
         room.require((runner.expected_rows() - len(done)) * EXPECTED_ROW_BYTES)
-        manifest.window_s, manifest.budget_s = runner.plan.window_s, runner.budget_s
+        manifest.window_s, manifest.budget_s = runner.plan.window_s, runner.time.budget_s
         manifest.row_plan = asdict(runner.plan)
         manifest.save(run)
         runner.progress.started(
@@ -249,11 +230,10 @@ class _Runner:
         starting_s: Second,
     ) -> None:
         self.design, self.executor, self.meter = design, executor, meter
-        self.records, self.readings, self.manifest = records, readings, manifest
-        self.done, self.environment_sha256 = done, environment_sha256
-        self.limits, self.progress = limits, progress
-        self.counter_integral_ratio = characteristics.counter_integral_ratio
-        self._begin_ns, self._closing_s = begin_ns, CLOSING_S
+        self.records, self.manifest = records, manifest
+        self.done, self.progress = done, progress
+        self._choose, self._room = choose, room
+        self._warmed_up = False
         # A counter that its maker calls continuous has no ticks to align to (a modelled meter reads a clock).
         continuous = nominal_update_period_s(meter) == 0
         period_s = 0.0 if continuous else characteristics.update_period_s
@@ -270,24 +250,39 @@ class _Runner:
             metered=not continuous,
         )
         wanted_s = manifest.budget_s if manifest.budget_s is not None else design.budget_s
-        time_s = None if wanted_s is None else max(1.0, wanted_s - self._spent_s() - self._warm_up_limit_s(wanted_s))
+        time_s: Second | None = None
+        if wanted_s is not None:
+            spent_s = ns_to_s(meter.clock.now_ns() - begin_ns)
+            time_s = max(1.0, wanted_s - spent_s - warm_up_limit_s(meter.kind, wanted_s))
         workloads = design.round_windows
         # A resumed run keeps its plan: windows of one workload are then alike.
         self.plan = known_plan or plan_rows(
             window_s, period_s or 0.0, workloads=workloads, min_repeats=design.min_repeats, time_s=time_s
         )
-        self.budget_s = wanted_s
+        budget_s = wanted_s
         if wanted_s is not None and time_s is not None and manifest.budget_s is None:
-            self.budget_s = max(wanted_s, wanted_s - time_s + (workloads + 1) * self.plan.row_s)
-        if self.budget_s is not None:
-            self._closing_s += min(starting_s, CLOSING_SHARE * self.budget_s)
-        self._readings_taken, self._choose, self._room = readings_taken, choose, room
-        self._warmed_up = False
-        self._last_idle: tuple[str, Watt | None] | None = None
-        self._rows_since_idle = 0
-        self._call_s: dict[str, Second] = {}
-        self._longest_row_s = self.plan.row_s
-        self._rows_s, self._rows_taken = 0.0, 0
+            budget_s = max(wanted_s, wanted_s - time_s + (workloads + 1) * self.plan.row_s)
+        self.time = RunTime(meter.clock, begin_ns, budget_s=budget_s, starting_s=starting_s, row_s=self.plan.row_s)
+        idle = IdleWindows(
+            meter,
+            self.edges,
+            readings,
+            names_taken=readings_taken,
+            duration_s=self.plan.idle_s,
+            every=self.plan.idle_every,
+        )
+        self._rows_of = RowMeter(
+            executor,
+            meter,
+            self.edges,
+            self.plan,
+            limits,
+            idle,
+            readings,
+            manifest,
+            environment_sha256=environment_sha256,
+            counter_integral_ratio=characteristics.counter_integral_ratio,
+        )
         self._criteria = {
             w.name: StoppingCriterion(
                 target_rel_error=design.target_rel_error,
@@ -311,7 +306,7 @@ class _Runner:
             if not self._warmed_up:
                 self._warm_up()
                 self._warmed_up = True
-            if self._out_of_time():
+            if self.time.is_out():
                 return "budget"
             self._room.require(ROW_BYTES)
             self._take(row)
@@ -342,29 +337,15 @@ class _Runner:
 
     def expected_rows(self) -> int:
         """How many rows the run will have at most, from the repeats still wanted and the time left."""
-        rows = self.design.max_repeats * self.design.round_windows
-        if self.budget_s is not None:
-            left_s = max(0.0, self.budget_s - self._spent_s())
-            rows = min(rows, len(self.done) + int(left_s / self._mean_row_s()))
-        return max(rows, len(self.done))
-
-    def _spent_s(self) -> Second:
-        return ns_to_s(self.meter.clock.now_ns() - self._begin_ns)
-
-    def _mean_row_s(self) -> Second:
-        """As planned until rows were taken; then as they were."""
-        return self._rows_s / self._rows_taken if self._rows_taken else self.plan.row_s
-
-    def _out_of_time(self) -> bool:
-        left_s = self._longest_row_s + self._closing_s
-        return self.budget_s is not None and self._spent_s() + left_s > self.budget_s
+        rows, left = self.design.max_repeats * self.design.round_windows, self.time.rows_left()
+        return max(len(self.done), rows if left is None else min(rows, len(self.done) + left))
 
     def _take(self, row: Row) -> None:
         begin_ns = self.meter.clock.now_ns()
         try:
             prepared = self.executor.prepare(row.workload)
             try:
-                record = self._measure(row, prepared)
+                record = self._rows_of.measure(row, prepared)
             finally:
                 prepared.release()
         except (MeterUnavailable, RecordError, ThrottledError):
@@ -374,15 +355,11 @@ class _Runner:
             self.progress.skipped(row.workload.name, str(error))
             return
         except Exception as error:  # a workload that cannot run here must not end the run
-            reason = why_it_cannot_run(error)
-            self.manifest.skipped[row.workload.name] = reason
-            self.progress.skipped(row.workload.name, reason)
+            self._skip(row.workload, error)
             return
         self.records.append(record.to_dict())
         self.done[row.row_id] = record
-        row_s = ns_to_s(self.meter.clock.now_ns() - begin_ns)
-        self._longest_row_s = max(self._longest_row_s, row_s)
-        self._rows_s, self._rows_taken = self._rows_s + row_s, self._rows_taken + 1
+        self.time.add_row(ns_to_s(self.meter.clock.now_ns() - begin_ns))
         self._judge(row, record)
         self.progress.row_done(
             record,
@@ -390,7 +367,11 @@ class _Runner:
             rows=self.expected_rows(),
             width_rel=self._criteria[row.workload.name].relative_half_width,
         )
-        self._refuse_bad_run()
+        refuse_bad_run(self.done.values())
+
+    def _skip(self, workload: Workload, error: Exception) -> None:
+        self.manifest.skipped[workload.name] = reason = why_it_cannot_run(error)
+        self.progress.skipped(workload.name, reason)
 
     def _judge(self, row: Row, record: RunRecord) -> None:
         """Valid windows count; for an idle row the value is its power, since its length is not its own."""
@@ -398,164 +379,25 @@ class _Runner:
             value = record.energy_j / record.time_s if row.workload.is_idle else record.energy_j
             self._criteria[row.workload.name].add(value)
 
-    def _refuse_bad_run(self) -> None:
-        invalid = [r.invalid_reason or "" for r in self.done.values() if not r.valid]
-        if len(self.done) < JUDGED_FROM or len(invalid) <= MAX_INVALID_SHARE * len(self.done):
-            return
-        causes = Counter(part.partition(":")[0] for reason in invalid for part in reason.split("; "))
-        cause, count = causes.most_common(1)[0]
-        raise ThrottledError(
-            f"{len(invalid)} of {len(self.done)} windows are invalid, {count} of them for {cause}; "
-            f"{_REMEDY.get(cause, _REMEDY_BUSY)}"
-        )
-
-    def _measure(self, row: Row, prepared: Prepared) -> RunRecord:
-        workload, meter = row.workload, self.meter
-        period_s = self.edges.update_period_s or 0.0
-        draw = random.Random(f"{self.manifest.seed}/{row.row_id}")
-        # The work must not start at the same phase of the sensor each time, nor end there.
-        lead_s, tail_s = draw.random() * period_s, draw.random() * period_s
-        beside_w: Watt | None = None
-        idle_row_id: str | None = None
-        during: tuple[DeviceState, ...] = ()
-        earlier, earlier_ns = self.executor.state(), meter.clock.now_ns()
-        if workload.is_idle:
-            calls, idle_s = 1, self.plan.window_s + tail_s
-            meter.clock.sleep(response_s(period_s))
-            before, before_ns = self.executor.state(), meter.clock.now_ns()
-            measured = measure_window(
-                meter,
-                self.edges,
-                row_id=row.row_id,
-                work=lambda: meter.clock.sleep(idle_s),
-                fence=lambda: None,
-            )
-        else:
-            idle_row_id, beside_w = self._idle_beside(row)
-            call_s = self._call_time_s(workload, prepared)
-            prepared.run(calls_for(self.plan.pre_run_s, call_s))
-            prepared.fence()
-            calls = calls_for(self.plan.window_s + tail_s, call_s)
-            before, before_ns = self.executor.state(), meter.clock.now_ns()
-            with StateWatch(self.executor.state) if self.executor.is_watched else contextlib.nullcontext() as watch:
-                measured = measure_window(
-                    meter,
-                    self.edges,
-                    row_id=row.row_id,
-                    work=lambda: prepared.run(calls),
-                    fence=prepared.fence,
-                    lead_s=lead_s,
-                )
-            during = () if watch is None else tuple(watch.states)
-        after = self.executor.state()
-        recorded = replace(measured.recorded, idle_row_id=idle_row_id)
-        self.readings.append(recorded.to_dict())
-        values = window_values(
-            recorded,
-            kind=meter.kind,
-            begin_ns=measured.begin_ns,
-            end_ns=measured.end_ns,
-            calls=calls,
-            idle_power_w=beside_w,
-        )
-        self._call_s[workload.name] = values.time_s
-        window = Window.from_window_readings(recorded, kind=meter.kind)
-        reason = invalid_reason(
-            window,
-            before,
-            after,
-            self.limits,
-            is_work=not workload.is_idle,
-            earlier=earlier,
-            earlier_s=ns_to_s(before_ns - earlier_ns),
-            during=during,
-            counter_integral_ratio=self.counter_integral_ratio,
-        )
-        if reason is not None:
-            self._last_idle = None  # what spoiled this row may have spoiled an idle window that others would share
-        states = (before, *during, after)
-        clocks = [s.clock_mhz for s in states if s.clock_mhz is not None]
-        temps = [s.temp_c for s in (*during, after) if s.temp_c is not None]
-        return RunRecord(
-            run_id=self.manifest.run_id,
-            row_id=row.row_id,
-            workload=workload.name,
-            kernel_id=workload.kernel_id,
-            family=workload.family,
-            split=workload.split,
-            kernel_class=workload.kernel_class,
-            implementation=workload.implementation,
-            direction=workload.direction,
-            dtype=workload.dtype,
-            device=self.executor.device,
-            counts=workload.counts(),
-            counts_source=workload.tally.source,
-            operators=workload.operators,
-            parameters=workload.parameters,
-            calls=calls,
-            repeat=row.repeat,
-            order=row.order,
-            meter=meter.name,
-            kind=meter.kind,
-            energy_j=values.energy_j,
-            energy_uncertainty_j=values.energy_uncertainty_j,
-            time_s=values.time_s,
-            begin_ns=measured.begin_ns,
-            end_ns=measured.end_ns,
-            domains=values.domains,
-            environment_sha256=self.environment_sha256,
-            network=workload.network,
-            threads=self.executor.threads,
-            shape=workload.shape,
-            components=workload.components(),
-            input_distribution=workload.input_distribution,
-            idle_power_w=beside_w,
-            tdp_w=self.manifest.tdp_w,
-            temp_c=max(temps, default=None),
-            clock_mhz=sum(clocks) / len(clocks) if clocks else None,
-            valid=reason is None,
-            invalid_reason=reason,
-        )
-
-    def _idle_beside(self, row: Row) -> tuple[str, Watt | None]:
-        """Readings and power of the idle window beside a row: its own, or the last one where rows share it."""
-        if self._last_idle is None or self._rows_since_idle >= self.plan.idle_every:
-            row_id = self._new_reading(row.row_id + IDLE_SUFFIX)
-            idle = measure_idle(self.meter, self.edges, row_id=row_id, duration_s=self.plan.idle_s)
-            self.readings.append(idle.recorded.to_dict())
-            self._readings_taken.add(row_id)
-            self._last_idle = row_id, idle_power_w(idle.recorded, kind=self.meter.kind)
-            self._rows_since_idle = 0
-        self._rows_since_idle += 1
-        return self._last_idle
-
-    def _new_reading(self, row_id: str) -> str:
-        """A name that no readings have: rows recorded before a kill may refer to those under the plain one."""
-        names = (row_id if i == 0 else f"{row_id}{i}" for i in itertools.count())
-        return next(name for name in names if name not in self._readings_taken)
-
-    def _call_time_s(self, workload: Workload, prepared: Prepared) -> Second:
-        """From the last window where there was one: its timing is the better one."""
-        known = self._call_s.get(workload.name)
-        return call_time_s(prepared, self.meter.clock) if known is None else known
-
     def _warm_up(self) -> None:
         """Run the heaviest workload until power and temperature are steady."""
-        limit_s = self._warm_up_limit_s(self.budget_s)
         for workload in sorted(self._warm_up_candidates(), key=lambda w: -w.counts().macs):
             try:
                 prepared = self.executor.prepare(workload)
             except Exception:
                 continue
             try:
-                self.manifest.warm_up = self._heat(prepared, limit_s)
+                result = heat(
+                    prepared,
+                    self.meter,
+                    self.edges,
+                    temperature=lambda: self.executor.state().temp_c,
+                    limit_s=warm_up_limit_s(self.meter.kind, self.time.budget_s),
+                )
+                self.manifest.warm_up = asdict(result)
             finally:
                 prepared.release()
             return
-
-    def _warm_up_limit_s(self, budget_s: Second | None) -> Second:
-        limit_s = MODELLED_WARM_UP_S if self.meter.kind == "modelled" else MAX_WARM_UP_S
-        return limit_s if budget_s is None else min(limit_s, WARM_UP_SHARE * budget_s)
 
     def _warm_up_candidates(self) -> list[Workload]:
         found = []
@@ -565,32 +407,7 @@ class _Runner:
             try:
                 workload.counts()
             except Exception as error:  # recorded; its rows are then left out
-                self.manifest.skipped[workload.name] = why_it_cannot_run(error)
-                self.progress.skipped(workload.name, self.manifest.skipped[workload.name])
+                self._skip(workload, error)
                 continue
             found.append(workload)
         return found
-
-    def _heat(self, prepared: Prepared, limit_s: Second) -> dict[str, object]:
-        clock = self.meter.clock
-        slice_s = max(0.1, 10 * (self.edges.update_period_s or 0.0))
-        call_s = call_time_s(prepared, clock)
-        warm_up = WarmUp()
-        begin_ns = clock.now_ns()
-        begin, _ = self.edges.read(self.meter)
-        while not warm_up.is_steady() and ns_to_s(clock.now_ns() - begin_ns) < limit_s:
-            prepared.run(calls_for(slice_s, call_s))
-            prepared.fence()
-            end, _ = self.edges.read(self.meter)
-            window = Window.from_readings(
-                begin,
-                end,
-                self.meter.domains,
-                kind=self.meter.kind,
-                update_period_s=self.edges.update_period_s,
-                aligned=self.edges.align,
-            )
-            if window.mean_power_w is not None:
-                warm_up.add(ns_to_s(end.time_ns - begin_ns), window.mean_power_w, self.executor.state().temp_c)
-            begin = end
-        return asdict(warm_up.result())
