@@ -13,7 +13,7 @@ from energybench.kernels.counted import CountedRun, count, counted_run
 from energybench.kernels.families.attention import attention, attention_backward, online_attention
 from energybench.kernels.families.batch_norm import BatchNorm, batch_norm, batch_norm_backward
 from energybench.kernels.families.conv import conv2d, conv2d_backward
-from energybench.kernels.families.conv1d import conv1d
+from energybench.kernels.families.conv1d import conv1d, conv1d_backward
 from energybench.kernels.families.conv_nhwc import conv2d_nhwc
 from energybench.kernels.families.copies import (
     concat_channels,
@@ -94,6 +94,7 @@ __all__ = [
     "causal_conv1d",
     "concat_channels",
     "conv1d",
+    "conv1d_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_nhwc",

@@ -123,6 +123,13 @@ def conv2d_backward(
     return (dx, dw, db), m.tally
 
 
+def conv1d_backward(grad, x, w, *, has_bias=False, stride=1, padding=0, dilation=1, groups=1, algorithm="auto"):
+    pairs = {"stride": (1, stride), "padding": (0, padding), "dilation": (1, dilation), "groups": groups}
+    rows = (array[:, :, None] for array in (grad, x, w))
+    (dx, dw, db), tally = conv2d_backward(*rows, has_bias=has_bias, algorithm=algorithm, **pairs)
+    return (dx[:, :, 0], dw[:, :, 0], db), tally
+
+
 def gru(x, h0, w_ih, w_hh, b_ih=None, b_hh=None, *, output_gate=None, return_gates=False):
     w_io, w_ho, b_io, b_ho = output_gate or (None,) * 4
     m = Machine((w_ih, w_hh, b_ih, b_hh, w_io, w_ho, b_io, b_ho))
@@ -464,6 +471,7 @@ def brute_force() -> dict[str, Callable[..., Any]]:
         "conv1d": conv1d,
         "conv2d_nhwc": conv2d_nhwc,
         "conv2d_backward": conv2d_backward,
+        "conv1d_backward": conv1d_backward,
         "gru": gru,
         "gru_backward": gru_backward,
         "attention": attention,
@@ -849,6 +857,14 @@ def tuned_conv1d(rung, x, w, bias=None, *, stride=1, padding=0, dilation=1, grou
     return tuned_conv2d(rung, x[:, :, None], w[:, :, None], bias, groups=groups, algorithm=algorithm, **pairs)
 
 
+def tuned_conv1d_backward(
+    rung, grad, x, w, *, has_bias=False, stride=1, padding=0, dilation=1, groups=1, algorithm="auto"
+):
+    pairs = {"stride": (1, stride), "padding": (0, padding), "dilation": (1, dilation), "groups": groups}
+    rows = (array[:, :, None] for array in (grad, x, w))
+    return tuned_conv2d_backward(rung, *rows, has_bias=has_bias, algorithm=algorithm, **pairs)
+
+
 def tuned_conv2d_nhwc(rung, x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
     """Patches of pixels packed row by row; depthwise, four pixels whose taps are all inside, or one."""
     m, lanes = Machine(), tile_of(rung, x.dtype)[2]
@@ -1104,6 +1120,7 @@ TUNED: dict[str, Callable[..., Any]] = {
     "conv1d": tuned_conv1d,
     "conv2d_nhwc": tuned_conv2d_nhwc,
     "conv2d_backward": tuned_conv2d_backward,
+    "conv1d_backward": tuned_conv1d_backward,
     "linear": tuned_linear,
     "linear_backward": tuned_linear_backward,
     "gru": tuned_gru,

@@ -72,6 +72,20 @@ def test_conv2d(data, dtype):
 
 
 @some
+@given(sizes=st.tuples(*[st.integers(1, 3)] * 4), window=st.tuples(*[st.integers(1, 3)] * 3), bias=st.booleans())
+def test_gradients_of_conv1d(sizes, window, bias):
+    groups, per_in, per_out, batch = sizes
+    kernel, stride, dilation = window
+    options = {"stride": stride, "padding": 1, "dilation": dilation, "groups": groups}
+    module = torch.nn.Conv1d(groups * per_in, groups * per_out, kernel, bias=bias, **options)
+    x = torch.zeros(batch, groups * per_in, 7, requires_grad=True)
+    arrays = torch.zeros_like(module(x)).detach(), x.detach(), module.weight.detach()
+    native = eb.kernels.count("conv1d_backward", *arrays, has_bias=bias, **options)
+    assert shared(native) == shared(backward_pass(module, x))
+    assert native.macs > 0
+
+
+@some
 @given(sizes=st.tuples(*[st.integers(1, 6)] * 4), bias=st.booleans(), dtype=st.sampled_from(["float32", "float64"]))
 def test_gru(sizes, bias, dtype):
     steps, batch, inputs, hidden = sizes

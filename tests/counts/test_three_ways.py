@@ -58,7 +58,8 @@ def gradient_arrays(x, w, options, dtype="float32"):
     """A gradient of y that fits, x and w."""
     import torch
 
-    y = torch.nn.functional.conv2d(torch.empty(x, device="meta"), torch.empty(w, device="meta"), **options)
+    convolve = torch.nn.functional.conv1d if len(x) == 3 else torch.nn.functional.conv2d
+    y = convolve(torch.empty(x, device="meta"), torch.empty(w, device="meta"), **options)
     return [normal(4, *y.shape, dtype=dtype), normal(1, *x, dtype=dtype)], [normal(2, *w, dtype=dtype)]
 
 
@@ -87,6 +88,9 @@ def test_conv2d_backward_of_many_pixels(agree):
 def test_conv1d(agree, x, w, with_bias, options, dtype):
     bias = normal(3, w[0], dtype=dtype) if with_bias else None
     agree("conv1d", [normal(1, *x, dtype=dtype)], [normal(2, *w, dtype=dtype), bias], **options)
+    for algorithm in ("im2col", "direct"):
+        arrays = gradient_arrays(x, w, options, dtype)
+        agree("conv1d_backward", *arrays, has_bias=with_bias, algorithm=algorithm, **options)
 
 
 def nhwc(array):

@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that torch's own docume
 
 from energybench import kernels
 from energybench.errors import UsageError
+from energybench.kernels.repeat import table_of
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 # name: N, C_in, L, C_out, K, options
@@ -89,6 +90,47 @@ def test_conv2d_nhwc(case, dtype, check):
     check("conv2d_nhwc", F.conv2d, x, w, of_kernel=nhwc, of_result=nhwc, **options)
 
 
+@pytest.fixture
+def check_gradients(rungs_here, assert_within, dot_bound):
+    """dx, dw and db of every rung and both numbers of threads against autograd in float64."""
+
+    def run(kernel, twin, x, w, of_kernel=lambda t: t, algorithms=({},), **options):
+        dtype = str(x.dtype).removeprefix("torch.")
+        grad = normal(*twin(x, w, **options).shape, dtype=x.dtype, seed=3)
+
+        def of(x, w, grad):
+            x, w = (t.double().clone().requires_grad_() for t in (x, w))
+            dx, dw = torch.autograd.grad(twin(x, w, **options), (x, w), grad.double())
+            return of_kernel(dx), of_kernel(dw), grad.double().sum((0, *range(2, grad.ndim)))
+
+        reference, absolute = of(x, w, grad), of(x.abs(), w.abs(), grad.abs())
+        terms = w.shape[0] * w[0, 0].numel(), grad[:, 0].numel(), grad[:, 0].numel()
+        arrays = [of_kernel(t) for t in (grad, x, w)]
+        gradient = getattr(kernels, kernel)
+        for variant in rungs_here(kernel):
+            for algorithm in algorithms:
+                how = {**options, **algorithm, "variant": variant}
+                ours = gradient(*arrays, has_bias=True, threads=1, **how)
+                for result, expected, size, n in zip(ours, reference, absolute, terms, strict=True):
+                    assert result.dtype == x.dtype
+                    assert_within(result, expected, 2 * dot_bound(dtype, n, size))
+                *again, none = gradient(*arrays, threads=2, **how)
+                assert none is None
+                assert all(torch.equal(a, b) for a, b in zip(ours[:2], again, strict=True)), "bits depend on threads"
+
+    return run
+
+
+@DTYPES
+@pytest.mark.parametrize("case", TEMPORAL)
+def test_conv1d_backward(case, dtype, check_gradients):
+    N, C_in, L, C_out, K, options = TEMPORAL[case]
+    w = normal(C_out, C_in // options.get("groups", 1), K, dtype=dtype, seed=1)
+    x = normal(N, C_in, L, dtype=dtype)
+    ways = {"algorithm": "im2col"}, {"algorithm": "direct"}
+    check_gradients("conv1d_backward", F.conv1d, x, w, algorithms=ways, **options)
+
+
 def test_conv2d_nhwc_beyond_one_block_of_each_size(check):
     # 1600 pixels, 300 values of k and 1100 output channels: more than a block of the matrix product in every dimension
     x, w = normal(1, 12, 40, 40), normal(1100, 12, 5, 5, seed=1)
@@ -119,6 +161,31 @@ def test_views_unaligned_memory_and_numpy():
     rows = normal(1, 6, 12)[:, :, ::2]
     taps = normal(2, 6, 3, seed=2)
     assert torch.equal(kernels.conv1d(rows, taps), kernels.conv1d(rows.contiguous(), taps))
+    grad = normal(1, 2, 8, seed=3)[:, :, ::2]
+    of_copies = kernels.conv1d_backward(grad.contiguous(), rows.contiguous(), taps)
+    for of_views, of_copy in zip(kernels.conv1d_backward(grad, rows, taps)[:2], of_copies[:2], strict=True):
+        assert torch.equal(of_views, of_copy)
+
+
+def test_non_finite_numbers_reach_the_gradients_that_they_are_part_of():
+    x, w, grad = normal(1, 2, 9), normal(3, 2, 3, seed=1), normal(1, 3, 7, seed=2)
+    x[0, 1, 4], grad[0, 0, 3] = float("inf"), float("-inf")
+    ours = kernels.conv1d_backward(grad, x, w, has_bias=True)
+    inputs = [t.double().requires_grad_() for t in (x, w)]
+    of_torch = torch.autograd.grad(F.conv1d(*inputs), inputs, grad.double())
+    for mine, torchs in zip(ours, (*of_torch, grad.double().sum((0, 2))), strict=True):
+        assert not torch.isnan(mine).all()
+        assert torch.equal(torch.isnan(mine), torch.isnan(torchs))
+        infinite = torch.isinf(torchs)
+        assert torch.equal(mine[infinite].double(), torchs[infinite])
+
+
+def test_later_calls_of_a_kind_go_the_short_way():
+    x, w = normal(1, 2, 13), normal(3, 2, 3, seed=1)
+    kernels.conv1d(x, w, threads=1)
+    kernels.conv1d_backward(normal(1, 3, 11), x, w, threads=1)
+    for name in ("conv1d", "conv1d_backward"):
+        assert len(table_of(name) or ()) > 0, name
 
 
 @pytest.mark.parametrize(
@@ -134,6 +201,18 @@ def test_views_unaligned_memory_and_numpy():
         ),
         (lambda: kernels.conv1d(torch.ones(1, 2, 3, 4), torch.ones(1, 2, 1)), "x has 4 dimensions .* give 3"),
         (lambda: kernels.conv1d(torch.ones(1, 2, 3), torch.ones(1, 2, 1), padding=-1), "padding=-1 is not valid"),
+        (
+            lambda: kernels.conv1d_backward(torch.ones(1, 1, 9), torch.ones(1, 2, 3), torch.ones(1, 2, 1)),
+            "grad has shape",
+        ),
+        (
+            lambda: kernels.conv1d_backward(torch.ones(1, 1), torch.ones(1, 2, 3), torch.ones(1, 2, 1)),
+            "grad has 2 dimensions .* give 3: .N, C_out, L_out.",
+        ),
+        (
+            lambda: kernels.conv1d_backward(torch.ones(1, 1, 1), torch.ones(1, 2, 3), torch.ones(1, 2, 5)),
+            "5 taps with dilation 1 do not fit in 3 steps",
+        ),
         (lambda: kernels.conv2d_nhwc(torch.ones(1, 4, 4, 3), torch.ones(1, 3, 3, 4)), "w has shape"),
         (lambda: kernels.conv2d_nhwc(torch.ones(4, 4, 3), torch.ones(1, 3, 3, 3)), "give 4: .N, H, W, C_in."),
     ],

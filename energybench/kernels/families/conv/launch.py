@@ -5,38 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Call, Outcome, TensorT, run
 from energybench.kernels.families.conv import counts
 from energybench.kernels.families.conv.shape import Algorithm, ConvShape, conv_backward_shape, conv_shape
 from energybench.kernels.ladder import AUTO, CPU_ALONE, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
+from energybench.records.op_counts import OpCounts
 
 
-def _conv2d(
-    begin: Begin,
-    s: ConvShape,
-    x: Any,
-    w: Any,
-    bias: Any = None,
-    **_options: Any,
-) -> Outcome:
-    call = begin({"x": x, "w": w, "bias": bias})
-    y = call.allocate("y", *s.output_shape)
-    arrays = [*map(call.dense, (x, w, bias)), y]
+def run_conv2d(call: Call, s: ConvShape, *arrays: Any) -> OpCounts | None:
+    """Convolve: `arrays` are x, w and bias, where the kernel can read them, and where y goes."""
     if call.on_cuda:
         sizes = [s.N, s.C_in, s.H, s.W, s.C_out, s.KH, s.KW, *s.stride, *s.padding, *s.dilation, s.groups]
-        tallies = call.run_cuda(sizes, arrays)
-    else:
-        tallies = call.run_cpu(*arrays, s.stride, s.padding, s.dilation, s.groups, s.direct)
-    return call.finish(tallies, y)
+        return call.run_cuda(sizes, arrays)
+    return call.run_cpu(*arrays, s.stride, s.padding, s.dilation, s.groups, s.direct)
+
+
+def run_conv2d_backward(call: Call, s: ConvShape, *arrays: Any) -> OpCounts | None:
+    """Gradients of such a convolution: `arrays` are grad, x and w, and where dx, dw and db go."""
+    return call.run_cpu(*arrays, s.stride, s.padding, s.dilation, s.groups, s.direct)
+
+
+def _conv2d(begin: Begin, s: ConvShape, x: Any, w: Any, bias: Any = None, **_options: Any) -> Outcome:
+    call = begin({"x": x, "w": w, "bias": bias})
+    y = call.allocate("y", *s.output_shape)
+    return call.finish(run_conv2d(call, s, *map(call.dense, (x, w, bias)), y), y)
 
 
 def _conv2d_backward(begin: Begin, s: ConvShape, grad: Any, x: Any, w: Any, **_options: Any) -> Outcome:
     call = begin({"grad": grad, "x": x, "w": w})
     dx, dw = call.allocate("dx", s.N, s.C_in, s.H, s.W), call.allocate("dw", s.C_out, s.C_in // s.groups, s.KH, s.KW)
     db = call.allocate("db", s.C_out) if s.has_bias else None
-    arrays = [*map(call.dense, (grad, x, w)), dx, dw, db]
-    return call.finish(call.run_cpu(*arrays, s.stride, s.padding, s.dilation, s.groups, s.direct), dx, dw, db)
+    return call.finish(run_conv2d_backward(call, s, *map(call.dense, (grad, x, w)), dx, dw, db), dx, dw, db)
 
 
 CONV2D = Operator("conv2d", "forward", "conv", TUNED_ON_CPU, conv_shape, counts.conv2d, _conv2d)

@@ -1,8 +1,8 @@
-"""Temporal convolution: `conv2d` over an image of one row, under a name of its own [D8]."""
+"""Temporal convolution and its gradients: `conv2d` over images of one row, under names of their own [D8]."""
 
-from energybench.kernels.families.conv1d.launch import CONV1D, conv1d
+from energybench.kernels.families.conv1d.launch import CONV1D, CONV1D_BACKWARD, conv1d, conv1d_backward
 from energybench.kernels.operator import Operator
 
-OPERATORS: tuple[Operator, ...] = (CONV1D,)
+OPERATORS: tuple[Operator, ...] = (CONV1D, CONV1D_BACKWARD)
 
-__all__ = ["OPERATORS", "conv1d"]
+__all__ = ["OPERATORS", "conv1d", "conv1d_backward"]

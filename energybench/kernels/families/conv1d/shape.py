@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from energybench.errors import UsageError
 from energybench.kernels.arrays import describe
-from energybench.kernels.families.conv.shape import Algorithm, ConvShape, conv_shape
+from energybench.kernels.families.conv.shape import ConvShape, conv_backward_shape, conv_shape
 from energybench.kernels.windows import pair, window_positions
 
 if TYPE_CHECKING:
@@ -25,32 +25,25 @@ def one(name: str, value: object, least: int) -> int:
     return pair(name, value, least)[0]
 
 
-def conv1d_shape(
-    x: Array,
-    w: Array,
-    bias: Array | None = None,
-    *,
-    stride: int = 1,
-    padding: int = 0,
-    dilation: int = 1,
-    groups: int = 1,
-    algorithm: Algorithm = "auto",
-) -> tuple[ConvShape, str]:
-    """Sizes and element type of a call of `conv1d`. Raises UsageError."""
-    operands = describe("x", x, "N C_in L"), describe("w", w, "C_out C_in/groups K")
-    L, K = operands[0].shape[2], operands[1].shape[2]
+def _pairs(x: Array, w: Array, *, stride: int = 1, padding: int = 0, dilation: int = 1, **more: Any) -> dict[str, Any]:
+    """The options as those of images of one row, checked. Raises UsageError."""
+    L, K = describe("x", x, "N C_in L").shape[2], describe("w", w, "C_out C_in/groups K").shape[2]
     step, pad, spread = one("stride", stride, 1), one("padding", padding, 0), one("dilation", dilation, 1)
     if window_positions(L, K, step, pad, spread) < 1:
         raise UsageError(
             f"{K} taps with dilation {spread} do not fit in {L} steps with padding {pad}; pad more or use fewer taps"
         )
-    return conv_shape(
-        as_rows(x),
-        as_rows(w),
-        bias,
-        stride=(1, step),
-        padding=(0, pad),
-        dilation=(1, spread),
-        groups=groups,
-        algorithm=algorithm,
-    )
+    return {"stride": (1, step), "padding": (0, pad), "dilation": (1, spread), **more}
+
+
+def conv1d_shape(x: Array, w: Array, bias: Array | None = None, **options: Any) -> tuple[ConvShape, str]:
+    """Sizes and element type of a call of `conv1d`. Raises UsageError."""
+    pairs = _pairs(x, w, **options)
+    return conv_shape(as_rows(x), as_rows(w), bias, **pairs)
+
+
+def conv1d_backward_shape(grad: Array, x: Array, w: Array, **options: Any) -> tuple[ConvShape, str]:
+    """Sizes and element type of a call of `conv1d_backward`. Raises UsageError."""
+    pairs = _pairs(x, w, **options)
+    describe("grad", grad, "N C_out L_out")
+    return conv_backward_shape(as_rows(grad), as_rows(x), as_rows(w), **pairs)
