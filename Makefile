@@ -113,7 +113,7 @@ bench-estimate: $(VENV)/.dev  ## time of an estimate, and of opening a large rep
 bench-watch: $(VENV)/.dev  ## what watching costs a training: docs/bench-watch.md
 	$(BIN)/python -m benchmarks.watch
 
-experiments: $(VENV)/.dev  ## run every experiment and write docs/document.md
+experiments: $(VENV)/.dev  ## run every experiment and write docs/document.md and docs/findings.md
 	$(BIN)/energybench experiments run --all
 	$(BIN)/energybench experiments page
 

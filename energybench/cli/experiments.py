@@ -71,18 +71,23 @@ def run(
 
 @group.command()
 def page(
-    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/document.md"),
+    output: Annotated[Path, typer.Option(help="The page of verdicts to write.")] = Path("docs/document.md"),
+    findings: Annotated[Path, typer.Option(help="The summary to write.")] = Path("docs/findings.md"),
     directory: Directory = _DEFAULT,
 ) -> None:
-    """Write the page of verdicts from the results that are there.
+    """Write the page of verdicts, and the summary where there is a template, from the results that are there.
 
     Example: energybench experiments page
     """
     from energybench.app.document_page import document_page
+    from energybench.app.findings_page import TEMPLATE, findings_page
     from energybench.records.atomic_file import write_text_atomic
 
     write_text_atomic(output, document_page(directory))
     say(f"wrote {output}")
+    if (directory / TEMPLATE).exists():
+        write_text_atomic(findings, findings_page(directory))
+        say(f"wrote {findings}")
 
 
 def register(app: typer.Typer) -> None:

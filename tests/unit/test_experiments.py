@@ -18,6 +18,7 @@ from energybench.app.document_page import document_page
 from energybench.app.experiment_energy import energy_figures, energy_verdict
 from energybench.app.experiment_result import ANSWERS, FIGURE_KINDS, Answer, ExperimentResult, Figure, Verdict
 from energybench.app.experiments import list_experiments, run_all, run_experiment
+from energybench.app.findings_page import findings_page
 from energybench.errors import MeterUnavailable, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +94,25 @@ def test_a_whole_experiment_reproduces_the_committed_result(tmp_path: Path) -> N
 
 def test_the_committed_page_is_what_the_committed_results_say() -> None:
     assert (ROOT / "docs" / "document.md").read_text(encoding="utf-8") == document_page(EXPERIMENTS)
+
+
+def test_the_committed_summary_says_the_numbers_of_the_committed_results() -> None:
+    assert (ROOT / "docs" / "findings.md").read_text(encoding="utf-8") == findings_page(EXPERIMENTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{{ figure("001", "nothing") }}', "experiment 001 has no figure 'nothing'"),
+        ('{{ figure("999", "shapes") }}', "'999', which is not there"),
+        ('{{ figure("001", "*") }}', "name one in findings.md.j2"),
+    ],
+)
+def test_a_summary_with_a_number_of_no_result_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    shutil.copytree(EXPERIMENTS / "001_output_size", tmp_path / "001_output_size")
+    (tmp_path / "findings.md.j2").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=re.escape(message)):
+        findings_page(tmp_path)
 
 
 def test_every_item_has_code_that_exists() -> None:
