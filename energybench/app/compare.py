@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from energybench.app.fit import read_environments
 from energybench.estimation import Comparison, compare_records
 from energybench.estimation.explanation import RowExplanation, TermOff, explain_comparison
 from energybench.profiles import DeviceProfile
-from energybench.records.frame import load_records
+from energybench.records.frame import load_records, read_environments, records_files
 from energybench.records.run_directory import RunDirectory, write_json_atomic
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def compare_and_explain(
 def _compare(
     frame: pd.DataFrame, paths: Sequence[Path | str], profile: DeviceProfile, other_device: bool
 ) -> Comparison:
-    environments = read_environments([Path(p) for p in paths])
+    environments = read_environments(records_files(paths))
     of_rows = [environments[h].to_dict() for h in dict.fromkeys(frame["environment_sha256"]) if h in environments]
     return compare_records(frame, profile, environments=of_rows, other_device=other_device)
 

@@ -17,7 +17,7 @@ from energybench.model.features import FeatureTable, timed_table
 from energybench.model.observations import Target
 from energybench.profiles import DeviceProfile
 from energybench.records.environment import Environment
-from energybench.records.frame import load_records, records_files
+from energybench.records.frame import load_records, read_environments, records_files
 from energybench.records.run_directory import RunDirectory, write_json_atomic
 from energybench.records.timed_operator import TIMINGS_NAME, read_timed_operators
 from energybench.records.window_readings import WindowReadings
@@ -29,16 +29,6 @@ class FitOutcome:
 
     fit: FitResult
     profile: DeviceProfile
-
-
-def read_environments(paths: Sequence[Path]) -> dict[str, Environment]:
-    """Environments of all runs by hash; a records file on its own brings none."""
-    found: dict[str, Environment] = {}
-    for path in records_files(paths):
-        run = RunDirectory(path.parent)
-        if run.environment_path.exists():
-            found.update(run.read_environments())
-    return found
 
 
 def profile_name(text: str) -> str:
@@ -91,7 +81,7 @@ def fit_files(
     """
     given = [Path(p) for p in paths]
     frame = load_records(*given)
-    environments = read_environments(given)
+    environments = read_environments(records_files(given))
     refuse_unlike(frame, environments, other_units=pool_units)
     frame, gains = join_units(frame, environments) if pool_units else (frame, {})
     fit = fit_records(frame, equation=equation, target=target, timings=_timings(given, str(frame["device"].iloc[0])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from energybench.estimation.interval import half_widths_j, interval_method
 from energybench.model.features import FloatArray
 from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations
+from energybench.model.power_cap import capped_time_s
 from energybench.model.scores import Score, score
 from energybench.profiles.profile import DeviceProfile
 from energybench.records.device_identity import device_identity, differences
@@ -177,6 +178,7 @@ def compare_records(
     rows = everything.take(~everything.idle)
     if len(rows) == 0:
         raise RecordError("there are only idle windows; give records of workloads")
+    rows = replace(rows, table=rows.table.with_facts(profile.environment.get("facts") or {}))
     refuse_dtypes(profile, rows.table)
     equation = profile.equation
     design = equation.features(rows.table)
@@ -286,10 +288,12 @@ def _with_predicted_time(rows: Observations, profile: DeviceProfile) -> tuple[Fl
     law = profile.time_law
     if law is None or not law.covers(rows.table.dtypes):
         return None, None
-    time_s = law.predict_s(rows.table)
-    design = profile.equation.features(rows.table.with_column("time_s", time_s))
+    equation, coef = profile.equation, np.array(list(profile.params.values()))
+    table = rows.table.with_column("time_s", law.predict_s(rows.table))
+    time_s = capped_time_s(law, equation, coef, table)
+    design = equation.features(table.with_column("time_s", time_s))
     energy = np.full(len(rows), np.nan)
-    energy[design.kept] = design.X @ np.array(list(profile.params.values()))
+    energy[design.kept] = design.X @ coef
     return time_s, energy
 
 

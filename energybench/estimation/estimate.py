@@ -17,6 +17,7 @@ from energybench.estimation.interval import ANY_NETWORK, EnergyInterval, half_wi
 from energybench.estimation.operators import module_sums, operator_table
 from energybench.model.equation import Equation
 from energybench.model.features import FeatureTable, FloatArray, feature_row
+from energybench.model.power_cap import capped_time_s
 from energybench.notebook import html_lines, html_table
 from energybench.profiles.profile import DeviceProfile
 from energybench.records.model_counts import ModelCounts, OperatorCounts
@@ -119,7 +120,7 @@ class EnergyEstimate:
         """Dotted path -> joules of the module with its children; ``""`` is the whole model.
 
         Terms that need a duration are shared out by predicted time (by bytes where no time law exists), and terms that
-        are no sum over parts (the product of [D10] as printed) by MACs.
+        are no sum over parts by MACs (the product of [D10] as printed) or, what a cache saves, by bytes.
         """
         if not isinstance(self.counts, ModelCounts):
             return {"": self.energy_j}
@@ -170,10 +171,10 @@ class EnergyEstimate:
         timed = law is not None and law.covers(self.table.dtypes)
         weights = law.predict_s(operators) if law is not None and timed else operators.column("bytes")
         operators = operators.with_column("time_s", (self.time_s or 0.0) * _shares(weights))
-        macs = _shares(operators.column("macs"))
         energies = np.zeros(len(operators))
         for term, x in zip(self.profile.equation.terms, self.X[0], strict=True):
-            part = term.feature(operators) if term.additive else macs * float(x)
+            shares = None if term.additive else _shares(operators.column("bytes" if term.role == "memory" else "macs"))
+            part = term.feature(operators) if shares is None else shares * float(x)
             energies += self.profile.params[term.name] * part
         return energies
 
@@ -242,6 +243,7 @@ def estimate_counts(
     parameters: int | None = None,
     kernel_class: KernelClass | None = None,
     amounts: Amounts = Amounts(),  # noqa: B008 - immutable
+    clock_mhz: float | None = None,
 ) -> EnergyEstimate:
     """Estimate the energy of one call.
 
@@ -252,6 +254,7 @@ def estimate_counts(
         parameters: M for bare `OpCounts` where the equation divides by it.
         kernel_class: of bare `OpCounts`, where the profile prices kernel classes apart.
         amounts: samples, tokens and epoch, for the energy per each.
+        clock_mhz: mean clock of the call, for a profile that prices it; the highest one when left out.
 
     Raises:
         ProfileMismatch: no coefficient for an element type, another traffic basis, no time law where one is needed,
@@ -263,10 +266,15 @@ def estimate_counts(
     refuse_basis(profile, counts.traffic_basis)
     equation = profile.equation
     row = feature_row(counts, time_s=np.nan, parameters=parameters, kernel_class=kernel_class)
-    table = FeatureTable.from_rows([row])
+    row["clock_mhz"] = np.nan if clock_mhz is None else clock_mhz
+    table = FeatureTable.from_rows([row]).with_facts(profile.environment.get("facts") or {})
     refuse_dtypes(profile, table)
     duration, time_kind = _duration(counts, profile, equation, table, time_s)
     table = table.with_column("time_s", np.array([0.0 if duration is None else duration]))
+    coef = np.array(list(profile.params.values()))
+    if time_kind == "predicted" and duration and profile.time_law is not None:
+        capped = capped_time_s(profile.time_law, equation, coef, table)
+        duration, table = float(capped[0]), table.with_column("time_s", capped)
     design = equation.features(table)
     if not design.kept.all():
         raise ProfileMismatch(
@@ -275,7 +283,7 @@ def estimate_counts(
         )
     notes, extrapolated = _notes(counts, profile, table, time_kind)
     return EnergyEstimate(
-        energy_j=float(design.X[0] @ np.array(list(profile.params.values()))),
+        energy_j=float(design.X[0] @ coef),
         time_s=duration,
         time_kind=time_kind,
         kind=profile.kind,
@@ -332,6 +340,9 @@ def _notes(
                 f"{1 - counts.coverage:.1%} of the traffic has unknown work"
             )
     notes += [f"extrapolated: {reason}" for reason in outside]
+    for term in profile.equation.terms:
+        if unknown := [name for name in term.needs if np.isnan(table.column(name)).any()]:
+            notes.append(f"{term.name}: {', '.join(unknown)} of this call is not known; priced with {term.bound}")
     if time_kind == "predicted":
         notes.append("the time was predicted, not measured")
     if profile.target == "net":

@@ -7,7 +7,15 @@ from typing import Final
 
 import numpy as np
 
-from energybench.model.features import COMPONENT_COLUMNS, MAC_COLUMNS, SHARE_COLUMNS, FeatureTable, FloatArray
+from energybench.model.features import (
+    COMPONENT_COLUMNS,
+    MAC_COLUMNS,
+    SHARE_COLUMNS,
+    STATE_COLUMNS,
+    FeatureTable,
+    FloatArray,
+)
+from energybench.records.hardware_facts import HARDWARE_COLUMNS
 from energybench.records.model_counts import ModelCounts
 
 _SUMMED: Final = (
@@ -25,7 +33,7 @@ _SUMMED: Final = (
 
 
 def operator_table(counts: ModelCounts, whole: FeatureTable) -> FeatureTable:
-    """One row per operator row of `counts`, under the whole model's M and component shares (`whole` has one row)."""
+    """One row per operator row of `counts`, with M, component shares and device state of the only row of `whole`."""
     n = len(counts.rows)
     numbers: dict[str, FloatArray] = {name: np.zeros(n) for name in (*_SUMMED, "bytes", "launches", "operators")}
     for i, row in enumerate(counts.rows):
@@ -44,6 +52,9 @@ def operator_table(counts: ModelCounts, whole: FeatureTable) -> FeatureTable:
         part = float(whole.column(COMPONENT_COLUMNS[component])[0])
         numbers[name] = np.full(n, part / flops if flops else 0.0)
     numbers["parameters"] = np.full(n, float(whole.column("parameters")[0]))
+    for name in (*STATE_COLUMNS, *HARDWARE_COLUMNS):
+        if name in whole:
+            numbers[name] = np.full(n, float(whole.column(name)[0]))
     return FeatureTable(numbers, np.array([row.kernel_class for row in counts.rows], dtype=object))
 
 

@@ -29,16 +29,22 @@ def network_error(
     """
     design = equation.features(held.table)
     there = held.take(design.kept)
-    networks: dict[str, list[int]] = {}
-    for i, name in enumerate(there.labels["network"]):
-        if name is not None:
-            networks.setdefault(str(name), []).append(i)
-    if len(networks) < FEWEST_NETWORKS:
+    networks = networks_of(there)
+    if networks is None:
         return None
     fitted = RelativeLeastSquares(nonneg=equation.nonneg, shrinkage=shrinkage)
     fitted.fit(equation.features(rows.table).X, rows.energy_j)
     errors = np.abs(fitted.predict(design.X) / there.energy_j - 1)
     return float(np.median([np.median(errors[members]) for members in networks.values()]))
+
+
+def networks_of(held: Observations) -> dict[str, list[int]] | None:
+    """Network -> indices of its rows; None where fewer than `FEWEST_NETWORKS` are named."""
+    networks: dict[str, list[int]] = {}
+    for i, name in enumerate(held.labels["network"]):
+        if name is not None:
+            networks.setdefault(str(name), []).append(i)
+    return networks if len(networks) >= FEWEST_NETWORKS else None
 
 
 def networks_object(before: float | None, after: float | None) -> bool:

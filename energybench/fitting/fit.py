@@ -16,8 +16,9 @@ from energybench.fitting.drift import Drift, measure_drifts, without_drift
 from energybench.fitting.kernel_classes import choose_kernel_classes
 from energybench.fitting.least_squares import Loss, RelativeLeastSquares
 from energybench.fitting.misfit import measure_misfit
-from energybench.fitting.optional_terms import ChosenTerms, needed_terms
+from energybench.fitting.optional_terms import ChosenTerms, needed_terms, refuse_untold
 from energybench.fitting.order import chains_of
+from energybench.fitting.power_cap import with_power_cap
 from energybench.fitting.repeat_scatter import scatter_beyond_windows
 from energybench.fitting.result import PIPELINE_CHECK, FitResult
 from energybench.fitting.sessions import session_offsets
@@ -30,6 +31,7 @@ from energybench.model.equation import Equation
 from energybench.model.features import FeatureTable, FloatArray
 from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations, Target
+from energybench.model.time_law import TimeLaw
 from energybench.records.sealed import refuse_sealed
 from energybench.records.vocabulary import FAMILIES
 
@@ -67,7 +69,8 @@ def fit_records(
         by_kernel_class: `physical` with a MAC coefficient per kernel class; "auto" only where the records need it,
             drawn towards the element type's mean, which prices work of unknown class (`choose_kernel_classes`).
         optional: terms that `physical` has beside its own (`active_power_w`: power × time of calls that do work;
-            `zero_saving_j`; `padded_mac_j`); "auto" keeps those that the records need (`needed_terms`).
+            `zero_saving_j`; `padded_mac_j`; `busy_unit_w`; `cache_saving_j`; `clock_saving_j`); "auto" keeps those that
+            the records need (`needed_terms`).
         loss: `squares`, or `huber` for windows that something disturbed.
         ordered: hold MAC coefficients to bf16 ≤ tf32 ≤ fp32 ≤ fp64, for hardware with units for each.
         level: of the intervals.
@@ -94,6 +97,7 @@ def fit_records(
     terms = ChosenTerms(() if optional == "auto" else tuple(optional))
     if optional == "auto" and equation == "physical":
         terms = needed_terms(rows, everything.take(held), by_kernel_class=by_kernel_class is True)
+    refuse_untold(terms.kept, rows)
     shrinkage: Shrinkage | None = None
     chosen = _equation(equation, rows, by_kernel_class=by_kernel_class is True, optional=terms.kept)
     if equation == "physical" and by_kernel_class == "auto":
@@ -129,6 +133,8 @@ def fit_records(
         scored = validate(sample, estimator, fitted, heldout=held_sample, seed=seed, note=note)
     spread_rel = _spread(scored, sample, fitted, estimator)
     work = sample.rows.take(~sample.rows.idle)
+    misfit = measure_misfit(sample.rows, sample.X, fitted, clusters, names)
+    untold = terms.untold if misfit is not None and misfit.present else {}
     return FitResult(
         equation=chosen,
         params=dict(zip(chosen.names, map(float, estimator.coef_), strict=True)),
@@ -146,18 +152,26 @@ def fit_records(
         spread_rel=spread_rel,
         n_workloads=len(set(work.labels["workload"])),
         converged=estimator.converged_,
-        misfit=measure_misfit(sample.rows, sample.X, fitted, clusters, names),
+        misfit=misfit,
         validation=scored,
-        time_law=fit_time_law(rows.table if timings is None else timings) if time_law else None,
+        time_law=_time_law(rows, everything.take(held), chosen, estimator.coef_, timings) if time_law else None,
         null_models={name: model.fit(work.table, work.energy_j) for name, model in NULL_MODELS.items()},
         level=level,
         drifts=drifts,
         notes=_notes(
             chosen, rows, drifts, design.dropped, estimator, inflation, note, held_sample, int(held.sum()), terms
-        ),
+        )
+        + tuple(f"{name} was not tried: the records do not carry {', '.join(what)}" for name, what in untold.items()),
         network_scores=network_scores(scored, sample, held_sample, covariance.matrix, spread_rel),
         shrunken=shrinkage is not None,
     )
+
+
+def _time_law(
+    rows: Observations, held: Observations, equation: Equation, coef: FloatArray, timings: FeatureTable | None
+) -> TimeLaw | None:
+    law = fit_time_law(rows.table if timings is None else timings)
+    return None if law is None else with_power_cap(law, rows, held, equation, coef, timings)
 
 
 def _of_families(rows: Observations, families: Sequence[str] | None) -> Observations:

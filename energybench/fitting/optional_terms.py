@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
+from energybench.errors import FitError
 from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.development import network_error, networks_object
 from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.model.observations import Observations
-from energybench.model.physical import OPTIONAL_NAMES, physical_equation
+from energybench.model.physical import OPTIONAL_NAMES, missing_columns, physical_equation
 
 #: Chance of keeping a term on a device that does not have it.
 _P: Final = 1e-3
@@ -19,10 +21,24 @@ _P: Final = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class ChosenTerms:
-    """`kept` join the equation. `refused` the rows asked for, but the held-out networks came out worse with them."""
+    """`kept` join the equation. `refused` the rows asked for, but the held-out networks came out worse with them.
+
+    `untold`: terms that could not be tried -> columns that the records do not carry.
+    """
 
     kept: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    untold: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def refuse_untold(names: Sequence[str], rows: Observations) -> None:
+    """Raise FitError where a term that was asked for by name needs what the records do not carry."""
+    for name in names:
+        if name in OPTIONAL_NAMES and (absent := missing_columns(name, rows.table)):
+            raise FitError(
+                f"{name} needs {', '.join(absent)}, which not every record with work carries; "
+                "leave the term out, or calibrate where the device tells it"
+            )
 
 
 def needed_terms(rows: Observations, held: Observations | None = None, *, by_kernel_class: bool = False) -> ChosenTerms:
@@ -30,14 +46,18 @@ def needed_terms(rows: Observations, held: Observations | None = None, *, by_ker
 
     The unit is the workload (each idle window by itself): an F-test on the squared means of their relative residuals,
     one coefficient more against one less. A term that its bound holds at 0 explains nothing and is not kept; nor is one
-    that no row has, or that the rows cannot tell from the terms there are (active power without idle windows). Where
-    `held` names enough networks, a term that the rows ask for stays only if the networks are not predicted worse.
+    that no row has, that needs what the records do not carry, or that the rows cannot tell from the terms there are
+    (active power without idle windows). Where `held` names enough networks, a term that the rows ask for stays only if
+    the networks are not predicted worse.
     """
     kept: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     without = _square(rows, kept, by_kernel_class=by_kernel_class)
     error = _network_error(rows, held, kept, by_kernel_class=by_kernel_class)
+    untold = {name: absent for name in OPTIONAL_NAMES if (absent := missing_columns(name, rows.table))}
     for name in OPTIONAL_NAMES:
+        if name in untold:
+            continue
         with_it = _square(rows, (*kept, name), by_kernel_class=by_kernel_class)
         if with_it is None or without is None or not _improves(without, with_it):
             continue
@@ -46,7 +66,7 @@ def needed_terms(rows: Observations, held: Observations | None = None, *, by_ker
             refused = (*refused, name)
         else:
             kept, without, error = (*kept, name), with_it, new_error
-    return ChosenTerms(kept, refused)
+    return ChosenTerms(kept, refused, untold)
 
 
 def _network_error(

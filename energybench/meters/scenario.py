@@ -64,12 +64,16 @@ class Hidden:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Work is done in tiles of m·n·k MACs, `sm_count` of them at a time."""
+    """Work is done in tiles of m·n·k MACs, `sm_count` of them at a time.
+
+    `unit_w` is drawn by all units together while they have work, by as many as have some; 0 unless given.
+    """
 
     m: int
     n: int
     k: int
     sm_count: int
+    unit_w: Watt = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +86,14 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Dvfs:
-    """Above `power_cap_w` the clock falls; `v_of_f` has points (relative clock, relative voltage), the last at 1."""
+    """Above `power_cap_w` the clock falls; `v_of_f` has points (relative clock, relative voltage), the last at 1.
+
+    `clock_mhz` is the highest clock, of a device that tells its clock; None of one that does not.
+    """
 
     power_cap_w: Watt
     v_of_f: tuple[tuple[float, float], ...]
+    clock_mhz: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +173,19 @@ class Scenario:
             hidden=Hidden(hidden.number("variant_sigma_energy"), hidden.number("variant_sigma_time"))
             if hidden
             else None,
-            tile=Tile(*(tile.whole(n, low=1) for n in ("m", "n", "k", "sm_count"))) if tile else None,
+            tile=Tile(
+                tile.whole("m", low=1),
+                tile.whole("n", low=1),
+                tile.whole("k", low=1),
+                tile.whole("sm_count", low=1),
+                tile.maybe("unit_w") or 0.0,
+            )
+            if tile
+            else None,
             cache=Cache(cache.whole("l2_bytes"), cache.number("l2_byte_j")) if cache else None,
-            dvfs=Dvfs(dvfs.number("power_cap_w", positive=True), dvfs.points("v_of_f")) if dvfs else None,
+            dvfs=Dvfs(dvfs.number("power_cap_w", positive=True), dvfs.points("v_of_f"), dvfs.maybe("clock_mhz"))
+            if dvfs
+            else None,
             thermal=Thermal(thermal.number("leak_w"), thermal.number("tau_s", positive=True)) if thermal else None,
             sm_active_w=sm.number("active_w") if sm else 0.0,
             zero_sensitivity=values.number("zero_sensitivity", high=1.0) if values else 0.0,
@@ -213,6 +231,10 @@ class _Section:
             bounds = f"a number above 0 (at least {low:g})" if positive else f"a number from {low:g} to {high:g}"
             raise self._error(key, f"= {value!r} is out of range; give {bounds}")
         return float(value)
+
+    def maybe(self, key: str) -> float | None:
+        """A positive number where the file gives the key."""
+        return self.number(key, positive=True) if key in self._data else None
 
     def whole(self, key: str, *, low: int = 0) -> int:
         value = self._take(key)

@@ -40,6 +40,7 @@ class _Work:
     core_s: Second
     memory_s: Second
     launch_s: Second
+    unit_w: Watt = 0.0
 
 
 class _DeviceClock(VirtualClock):
@@ -71,6 +72,7 @@ class VirtualDevice:
         self._leak_w = 0.0
         self._carry_ns = 0.0
         self._carry_j = 0.0
+        self._clock_rel: float | None = None
 
     @classmethod
     def load(cls, path: Path | str) -> VirtualDevice:
@@ -81,6 +83,22 @@ class VirtualDevice:
     def clock(self) -> VirtualClock:
         """Virtual time."""
         return self._clock
+
+    @property
+    def clock_mhz(self) -> float | None:
+        """Clock of the last work; None before any, and of a device that does not tell it."""
+        highest = self.scenario.dvfs.clock_mhz if self.scenario.dvfs else None
+        return None if highest is None or self._clock_rel is None else highest * self._clock_rel
+
+    def facts(self) -> dict[str, float | None]:
+        """What the device says of itself, as a driver would: its last cache, units, highest clock and power cap."""
+        cache, tile, dvfs = self.scenario.cache, self.scenario.tile, self.scenario.dvfs
+        return {
+            "last_cache_bytes": cache.l2_bytes if cache else None,
+            "compute_units": tile.sm_count if tile else None,
+            "highest_clock_mhz": dvfs.clock_mhz if dvfs else None,
+            "power_cap_w": dvfs.power_cap_w if dvfs else None,
+        }
 
     @property
     def true_energy_j(self) -> Joule:
@@ -123,7 +141,8 @@ class VirtualDevice:
                 f"the virtual device prices compulsory traffic, not {counts.traffic_basis}; count it as compulsory"
             )
         work = self._work(counts, kernel_class, dtype, zero_share)
-        duration_s, dynamic_j = self._at_clock(work, self._clock_under_cap(work))
+        self._clock_rel = self._clock_under_cap(work)
+        duration_s, dynamic_j = self._at_clock(work, self._clock_rel)
         if self.scenario.dispatch_s:
             # The host cannot launch faster than this: the device waits, powered.
             duration_s = max(duration_s, counts.launches * self.scenario.dispatch_s)
@@ -143,7 +162,7 @@ class VirtualDevice:
 
     def _work(self, counts: OpCounts, kernel_class: str, dtype: str | None, zero_share: float) -> _Work:
         planted, time = self.scenario.planted, self.scenario.time
-        mac_j = mac_s = 0.0
+        mac_j = mac_s = unit_s = 0.0
         for name, tally in counts.by_dtype.items():
             if tally.macs == 0:
                 continue
@@ -153,6 +172,7 @@ class VirtualDevice:
                 )
             priced, timed = self._tiled(tally.macs)
             mac_j += planted.mac_j[name] * priced
+            unit_s += priced / time.mac_rate_by_dtype.get(name, time.mac_rate)
             mac_s += timed / time.mac_rate_by_dtype.get(name, time.mac_rate)
         energy_factor, time_factor = self._hidden_factors(kernel_class, dtype or _main_dtype(counts))
         return _Work(
@@ -162,6 +182,7 @@ class VirtualDevice:
             core_s=time_factor * mac_s,
             memory_s=time_factor * counts.bytes / time.byte_rate,
             launch_s=time.launch_s * counts.launches,
+            unit_w=self.scenario.tile.unit_w * unit_s / mac_s if self.scenario.tile and mac_s else 0.0,
         )
 
     def _tiled(self, macs: int) -> tuple[int, int]:
@@ -198,7 +219,7 @@ class VirtualDevice:
         dvfs = self.scenario.dvfs
         voltage = _voltage(dvfs, clock_rel) if dvfs else 1.0
         duration_s = max(work.core_s / clock_rel, work.memory_s) + work.launch_s
-        active_j = self.scenario.sm_active_w * duration_s
+        active_j = (self.scenario.sm_active_w + work.unit_w) * duration_s
         return duration_s, work.core_j * voltage**2 + work.other_j + active_j
 
     def _clock_under_cap(self, work: _Work) -> float:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energybench.errors import RecordError
+from energybench.records.environment import Fact
+from energybench.records.hardware_facts import HARDWARE_COLUMNS, hardware_columns
 from energybench.records.input_distribution import zero_share
 from energybench.records.model_counts import ModelCounts
 from energybench.records.op_counts import DTYPE_BYTES, OpCounts
@@ -53,9 +55,13 @@ COMPONENT_COLUMNS: Final[Mapping[str, str]] = {name: f"flops_{name}" for name in
 #: Share of that work in the whole model's FLOPs (η, θ, λ); derived unless given, as it is for a part of a model.
 SHARE_COLUMNS: Final[Mapping[str, str]] = {name: f"share_{name}" for name in COMPONENTS}
 
+#: What a window says of the device's state and of the kernels' grid, NaN where nobody told: the mean clock, and how
+#: many tiles the kernels worked on in how many waves (all units busy on one tile each make one wave).
+STATE_COLUMNS: Final = ("clock_mhz", "tiles", "waves")
+
 _REQUIRED: Final = (*COUNT_COLUMNS, "parameters", "operators", "time_s")
 _OPTIONAL_ZERO: Final = (*MAC_COLUMNS.values(), *MAC_CLASS_COLUMNS.values(), *COMPONENT_COLUMNS.values(), "tile_macs")
-_OPTIONAL_NAN: Final = ("tdp_w", "idle_power_w", *SHARE_COLUMNS.values())
+_OPTIONAL_NAN: Final = ("tdp_w", "idle_power_w", *STATE_COLUMNS, *HARDWARE_COLUMNS, *SHARE_COLUMNS.values())
 
 
 def feature_row(
@@ -140,6 +146,12 @@ class FeatureTable:
     def with_column(self, name: str, values: FloatArray) -> FeatureTable:
         """The same table with one column replaced or added."""
         return FeatureTable({**self.numbers, name: np.asarray(values, dtype=np.float64)}, self.kernel_class)
+
+    def with_facts(self, facts: Mapping[str, Fact]) -> FeatureTable:
+        """The same table with what a device says of itself, where it says so and the table does not have it."""
+        told = {name: value for name, value in hardware_columns(facts).items() if value is not None}
+        absent = {name: np.full(len(self), value) for name, value in told.items() if name not in self.numbers}
+        return FeatureTable({**self.numbers, **absent}, self.kernel_class)
 
     @property
     def dtypes(self) -> tuple[str, ...]:

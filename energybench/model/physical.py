@@ -2,11 +2,13 @@
 
 E = Σ_d ε_mac(d)·MACs_d + ε_x·other FLOPs + ε_b·bytes + ε_l·launches + P_static·T
 [+ P_active·T_active − ε_0·z·MACs
-+ ε_p·(N_tile − MACs)], all coefficients ≥ 0.
++ ε_p·(N_tile − MACs) + P_u·o·T_active − ε_c·min(bytes, C) − ε_v·(1 − f/f_max)·MACs], all coefficients ≥ 0.
 
 Optional terms join it only where the records need them (`energybench.fitting.optional_terms`). T_active is the duration
 of a call that does work and 0 in an idle window: a device with its clocks up draws more than an idle one whatever it
-computes. z is the share of zeros among the inputs, N_tile what a tiled kernel multiplies, its padding included.
+computes. z is the share of zeros among the inputs, N_tile what a tiled kernel multiplies, its padding included, o the
+share of units that waves of tiles keep busy, C the size of the last cache (of a call that runs over and over, at most
+that much can still be there from the call before), f the clock: near the highest clock, what V² saves is linear in it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import numpy as np
 
 from energybench.errors import FitError
 from energybench.model.equation import Equation
-from energybench.model.features import MAC_CLASS_COLUMNS, MAC_COLUMNS, FeatureTable
+from energybench.model.features import MAC_CLASS_COLUMNS, MAC_COLUMNS, FeatureTable, FloatArray
 from energybench.model.term import Role, Term
 from energybench.records.op_counts import DTYPE_SHORT
 from energybench.records.vocabulary import KERNEL_CLASSES
@@ -96,11 +98,69 @@ _OPTIONAL: Final = {
         ("tile_macs", "macs"),
         workloads="tiled kernels on sizes just above a multiple of their tile",
     ),
+    "busy_unit_w": Term(
+        "busy_unit_w",
+        "W",
+        "power of the compute units, all of them busy; drawn as far as waves of tiles keep them busy",
+        r"P_u\,o\,T_{active}",
+        "AccelWattch (MICRO 2021): idle units draw less",
+        "static",
+        lambda t: np.where(t.kernel_class == "idle", 0.0, t.column("time_s") * _occupancy(t)),
+        ("time_s", "tiles", "waves", "compute_units"),
+        workloads="tiled kernels whose last wave is almost empty, and almost full",
+        needs=("tiles", "waves", "compute_units"),
+        bound="all units busy",
+    ),
+    "cache_saving_j": Term(
+        "cache_saving_j",
+        "J/B",
+        "saved by a byte that is still in the last cache from the call before",
+        r"-\varepsilon_c \min(B, C)",
+        "Choi et al. 2014, memory levels",
+        "memory",
+        lambda t: -np.minimum(t.column("bytes"), np.nan_to_num(t.column("last_cache_bytes"))),
+        ("bytes", "last_cache_bytes"),
+        additive=False,
+        workloads="the same work on sizes below and far above the last cache",
+        needs=("last_cache_bytes",),
+        bound="nothing found in the cache",
+    ),
+    "clock_saving_j": Term(
+        "clock_saving_j",
+        "J/MAC",
+        "saved by a MAC at a clock near zero against the highest: the voltage falls with the clock",
+        r"-\varepsilon_v (1 - f/f_{max}) N_{MAC}",
+        "V²f, first order about the highest clock",
+        "compute",
+        lambda t: -(1.0 - _relative_clock(t)) * t.column("macs"),
+        ("macs", "clock_mhz", "highest_clock_mhz"),
+        workloads="matrix products at several clocks (nvidia-smi --lock-gpu-clocks, or under a power limit)",
+        needs=("clock_mhz", "highest_clock_mhz"),
+        bound="the highest clock",
+    ),
 }
+
+
+def _occupancy(table: FeatureTable) -> FloatArray:
+    """Share of units that waves of tiles keep busy, (n,): 1 where the grid is not known, 0 without tiles."""
+    tiles, slots = table.column("tiles"), table.column("waves") * table.column("compute_units")
+    return np.where(np.isnan(tiles + slots), 1.0, np.divide(tiles, slots, out=np.zeros(len(table)), where=slots > 0))
+
+
+def _relative_clock(table: FeatureTable) -> FloatArray:
+    """Clock over the highest one, (n,), 1 where either is not known; a boost above it counts as the highest."""
+    clock = table.column("clock_mhz") / table.column("highest_clock_mhz")
+    return np.where(np.isnan(clock), 1.0, np.minimum(clock, 1.0))
 
 
 #: In the order in which a fit tries them.
 OPTIONAL_NAMES: Final = tuple(_OPTIONAL)
+
+
+def missing_columns(name: str, table: FeatureTable) -> tuple[str, ...]:
+    """Columns that an optional term needs and some row with work does not carry."""
+    work = table.kernel_class != "idle"
+    return tuple(column for column in _OPTIONAL[name].needs if bool(np.isnan(table.column(column)[work]).any()))
 
 
 def mac_term(dtype: str, kernel_class: str | None = None) -> Term:

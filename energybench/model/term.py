@@ -25,6 +25,8 @@ class Term:
     `nonneg`       physics forbids a negative coefficient
     `workloads`    what to run so that the coefficient becomes known, where its role does not say it well enough
     `additive`     the feature of a model is the sum of the features of its parts (not so for a product of counts)
+    `needs`        columns that not every record carries; a fit refuses the term where a row with work lacks one
+    `bound`        what the feature takes where an estimate lacks one of them, in words
     """
 
     name: str
@@ -38,3 +40,5 @@ class Term:
     nonneg: bool = True
     additive: bool = True
     workloads: str = ""
+    needs: tuple[str, ...] = ()
+    bound: str = ""

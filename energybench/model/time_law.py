@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from energybench.model.features import MAC_COLUMNS, FeatureTable, FloatArray
-from energybench.units import Second
+from energybench.units import Second, Watt
 
 
 def soft_maximum(a: FloatArray, b: FloatArray, sharpness: float | None) -> FloatArray:
@@ -79,6 +79,7 @@ class TimeLaw:
     `dispatch_s`  time of the host per launch, 0 where the device is never seen to wait for it
     `rel_stdev`   robust relative spread of measured over predicted time in the rows it was fitted to
     `nobs`        number of those rows
+    `power_cap_w` power limit that stretches the time of work that would draw more, None where none shows
     """
 
     rates: Rates
@@ -86,6 +87,7 @@ class TimeLaw:
     nobs: int
     by_class: Mapping[str, Rates] = field(default_factory=dict)
     dispatch_s: Second = 0.0
+    power_cap_w: Watt | None = None
 
     def covers(self, dtypes: tuple[str, ...]) -> bool:
         """Whether every element type has a rate."""
@@ -113,6 +115,19 @@ class TimeLaw:
         kernel = float(np.sum(self.kernel_s(operators)))
         return kernel if graph else max(kernel, float(np.sum(self.host_s(operators))))
 
+    def under_cap_s(self, time_s: FloatArray, energy_j: FloatArray, timed_power_w: FloatArray) -> FloatArray:
+        """Durations (n,) with the power cap: what is not drawn by time, Σ ε·N, takes at least Σ ε·N / (cap − P·1).
+
+        That is the third side of the roofline (Choi et al., IPDPS 2014). `energy_j` (n,) is spent in `time_s` (n,), of
+        it `timed_power_w` (n,) by time.
+        """
+        if self.power_cap_w is None:
+            return time_s
+        left_w = self.power_cap_w - timed_power_w
+        work_j = energy_j - timed_power_w * time_s
+        longest = np.divide(work_j, left_w, out=np.zeros(len(time_s)), where=left_w > 0)
+        return np.maximum(time_s, longest)
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""
         return {
@@ -122,6 +137,7 @@ class TimeLaw:
             "dispatch_s": self.dispatch_s,
             "rel_stdev": self.rel_stdev,
             "nobs": self.nobs,
+            "power_cap_w": self.power_cap_w,
         }
 
     @classmethod
@@ -133,4 +149,5 @@ class TimeLaw:
             nobs=int(data["nobs"]),
             by_class={str(name): Rates.from_dict(rates) for name, rates in data["by_class"].items()},
             dispatch_s=float(data["dispatch_s"]),
+            power_cap_w=data.get("power_cap_w"),
         )

@@ -88,6 +88,26 @@ class CpuProbe:
             return None
         return sum(clocks) / len(clocks) if clocks else None
 
+    def last_cache_bytes(self) -> int | None:
+        """Size of the highest cache level of CPU 0 from sysfs, where ``size`` is in KiB with a K behind it."""
+        found: dict[int, int] = {}
+        for index in sorted(self._sys.glob("devices/system/cpu/cpu0/cache/index*")):
+            try:
+                text = (index / "size").read_text(encoding="ascii").strip()
+                found[int((index / "level").read_text(encoding="ascii"))] = int(text.removesuffix("K")) * 1024
+            except (OSError, ValueError):
+                continue
+        return found[max(found)] if found else None
+
+    def highest_clock_mhz(self) -> float | None:
+        """The highest clock that the governor may choose, from cpufreq, in kHz there."""
+        try:
+            return (
+                int((self._sys / "devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq").read_text(encoding="ascii")) / 1e3
+            )
+        except (OSError, ValueError):
+            return None
+
     def _temp_c(self) -> float | None:
         """The package's thermal zone, named ``x86_pkg_temp`` by the kernel; in millikelvin steps of degrees Celsius."""
         for zone in sorted(self._sys.glob("class/thermal/thermal_zone*")):

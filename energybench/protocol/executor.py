@@ -200,8 +200,20 @@ class HostExecutor:
         return gpu_state(self._read_gpu()) if self._read_gpu is not None else DeviceState()
 
     def facts(self) -> dict[str, Fact]:
-        """Threads, and how idle ones wait."""
-        return {"threads": self.threads, "omp_wait_policy": self._wait_policy}
+        """Threads, how idle ones wait, and what the device says of its last cache, units and clock."""
+        return {"threads": self.threads, "omp_wait_policy": self._wait_policy, **self._hardware()}
+
+    def _hardware(self) -> dict[str, Fact]:
+        if self._probe is not None:
+            return {
+                "last_cache_bytes": self._probe.last_cache_bytes(),
+                "compute_units": self.threads,
+                "highest_clock_mhz": self._probe.highest_clock_mhz(),
+            }
+        import torch
+
+        gpu = torch.cuda.get_device_properties(self.device)
+        return {"last_cache_bytes": gpu.L2_cache_size, "compute_units": gpu.multi_processor_count}
 
 
 def _refuse_larger(name: str, needed_bytes: Byte, free_bytes: Byte, where: str) -> None:
@@ -258,12 +270,12 @@ class VirtualExecutor:
     is_watched = False
 
     def state(self) -> DeviceState:
-        """A virtual device has no thermometer and no neighbours."""
-        return DeviceState()
+        """A virtual device has no thermometer and no neighbours; it may tell its clock."""
+        return DeviceState(clock_mhz=self._virtual.clock_mhz)
 
     def facts(self) -> dict[str, Fact]:
-        """Nothing ran."""
-        return {"is_virtual": True}
+        """Nothing ran; what the device says of itself."""
+        return {"is_virtual": True, **{k: v for k, v in self._virtual.facts().items() if v is not None}}
 
 
 def why_it_cannot_run(error: BaseException) -> str:

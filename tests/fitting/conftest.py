@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from energybench.app.calibrate import calibrate
+from energybench.records.frame import load_records
 
 TRUTH = {
     "mac_fp32_j": 1.1e-11,
@@ -16,6 +20,27 @@ TRUTH = {
     "launch_j": 2.0e-4,
     "static_power_w": 41.0,
 }
+#: A virtual device that is the equation; a test appends the sections that make it another.
+SCENARIO = """name = "misspecified"
+[planted]
+mac_fp32_j = 1.1e-11
+other_flop_j = 6.0e-12
+byte_j = 9.0e-11
+launch_j = 2.0e-5
+static_power_w = 41.0
+[time]
+mac_rate = 2.0e12
+byte_rate = 1.0e11
+launch_s = 5.0e-6
+[sensor]
+update_period_s = 0.02
+averaging_window_s = 0.02
+resolution_j = 0.001
+gain = 1.0
+noise_rel = 0.005
+drift_rel_per_min = 0.0
+seed = {seed}
+"""
 MAC_RATE, BYTE_RATE, LAUNCH_S = 2.0e12, 1.0e11, 5.0e-6
 
 
@@ -169,3 +194,20 @@ def frame() -> pd.DataFrame:
 def make_frame_session() -> tuple[Callable[..., pd.DataFrame], dict[str, float]]:
     """The builder and the truth, for fixtures that outlive a test."""
     return build_frame, dict(TRUTH)
+
+
+@pytest.fixture(scope="session")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., pd.DataFrame]:
+    """Records of the quick design on a virtual device with the given sections, each device run once a session."""
+    folder: Path = tmp_path_factory.mktemp("virtual")
+    known: dict[tuple[str, int], pd.DataFrame] = {}
+
+    def records(sections: str, *, seed: int = 3) -> pd.DataFrame:
+        if (key := (sections, seed)) not in known:
+            scenario = folder / f"{len(known)}.toml"
+            scenario.write_text(SCENARIO.format(seed=seed) + sections)
+            run = calibrate(meter=f"simulated:{scenario}", out=scenario.with_suffix(""), seed=seed)
+            known[key] = load_records(run.path)
+        return known[key].copy()
+
+    return records

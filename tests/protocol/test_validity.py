@@ -129,8 +129,18 @@ def test_cpu_probe_reads_the_kernels_files(tmp_path: Path):
         zone.mkdir(parents=True)
         (zone / "type").write_text(kind + "\n")
         (zone / "temp").write_text(temp + "\n")
+    for index, (level, size) in enumerate([(1, "32K"), (3, "491520K"), (2, "2048K")]):
+        cache = sys / f"devices/system/cpu/cpu0/cache/index{index}"
+        cache.mkdir(parents=True)
+        (cache / "level").write_text(f"{level}\n")
+        (cache / "size").write_text(f"{size}\n")
+    clock = sys / "devices/system/cpu/cpu0/cpufreq"
+    clock.mkdir()
+    (clock / "cpuinfo_max_freq").write_text("3700000\n")
     probe = CpuProbe(proc, sys)
     probe._tick_hz = 100
+    assert probe.last_cache_bytes() == 480 * 2**20
+    assert probe.highest_clock_mhz() == 3700.0
     state = probe.state()
     assert state.busy_s == pytest.approx(3.3, rel=1e-12)  # user nice system irq softirq; not idle, not iowait
     assert state.clock_mhz == 2500.0
@@ -138,6 +148,8 @@ def test_cpu_probe_reads_the_kernels_files(tmp_path: Path):
 
 
 def test_cpu_probe_without_files_knows_nothing(tmp_path: Path):
-    state = CpuProbe(tmp_path, tmp_path).state()
+    probe = CpuProbe(tmp_path, tmp_path)
+    assert (probe.last_cache_bytes(), probe.highest_clock_mhz()) == (None, None)
+    state = probe.state()
     assert (state.busy_s, state.clock_mhz, state.temp_c) == (None, None, None)
     assert foreign_cores(state, state, 1.0) is None
