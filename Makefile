@@ -81,6 +81,9 @@ study-protocol: $(VENV)/.dev  ## virtual devices with every fault of a sensor: 1
 study-design: $(VENV)/.dev  ## virtual minutes that choosing windows saves against the grid, on random devices
 	$(BIN)/python -m benchmarks.design_study
 
+study-time: $(VENV)/.dev  ## predicted times of networks that were never run beside what they take, on this CPU
+	$(BIN)/python -m benchmarks.time_study
+
 bench-fit: $(VENV)/.dev  ## time the fit of 100,000 records and of 1,000 bootstrap replicates
 	$(BIN)/python benchmarks/fit.py
 

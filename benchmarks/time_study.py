@@ -1,55 +1,81 @@
-"""Times of networks that were never run, predicted from timed operators, beside what they took (CPU, no energy).
+"""Times of networks that were never run, predicted from timed operators, beside what they took (``make study-time``).
 
-Times are measured here, on a machine that must be otherwise idle. Each network is counted, predicted by every law and
-then run. "roofline" is one set of rates for all kernels; "by class" gives
-kernel classes rates of their own; the null model is time
-proportional to MACs. ``--timings`` takes a file of ``energybench time-operators``; else operators are timed first.
+Times are measured here, on the CPU, without energy; the machine should be otherwise idle. "roofline" is one set of
+rates for all kernels, "by class" has rates for each kernel class, "by shape" is the law as it is fitted: the roofline
+times what operators of a shape near by took beyond it. The null model is time proportional to MACs, its rate fitted
+to these very networks. No network enters a law. Intervals are conformal, the network they are for left out; a network
+is a name with all its sizes. ``--timings`` takes a folder of ``energybench time-operators --networks``; else both are
+timed now.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from energybench.app.time_operators import time_operators
-from energybench.estimation.operators import operator_table
-from energybench.fitting import fit_time_law
-from energybench.meters.clock import MonotonicClock
+from energybench.estimation.time_interval import log_reach
+from energybench.fitting.time_fit import fit_time_law, time_scores
 from energybench.model.features import FeatureTable, feature_row, timed_table
-from energybench.protocol.call_time import call_time_s
-from energybench.protocol.executor import HostExecutor
+from energybench.model.operator_table import operator_table
+from energybench.model.time_law import TimeLaw
+from energybench.records.timed_network import TimedNetwork, read_timed_networks
 from energybench.records.timed_operator import read_timed_operators
-from energybench.workloads.network_rows import conv_net, gru_sequence_model, separable_conv_net, transformer_encoder
-from energybench.workloads.vendor import ModuleRecipe
-from energybench.workloads.workload import Workload
 
-NETWORKS = (
-    *(conv_net(n, h) for n, h in ((1, 32), (1, 64), (1, 128), (4, 64))),
-    *(separable_conv_net(n, h) for n, h in ((1, 48), (1, 96), (2, 128))),
-    *(gru_sequence_model(t, b) for t, b in ((8, 1), (32, 4), (64, 16))),
-    *(transformer_encoder(b, s) for b, s in ((1, 32), (2, 64), (1, 192), (4, 128))),
-)
-#: Windows of one network; the median stands.
-TIMES = 5
+LEVEL = 0.9
 
 
-def operators_of(workload: Workload) -> FeatureTable:
-    """The network's operators, counted on the meta device."""
-    import torch
+def predicted_s(law: TimeLaw, networks: Sequence[TimedNetwork]) -> list[float]:
+    """What a law says of each network."""
+    return [
+        law.call_s(operator_table(one.counts, FeatureTable.from_rows([feature_row(one.counts, time_s=np.nan)])))
+        for one in networks
+    ]
 
-    from energybench.counting import count_model
 
-    recipe = workload.recipe
-    assert isinstance(recipe, ModuleRecipe)
-    with torch.device("meta"):
-        model = recipe.factory().eval()
-    counts = count_model(model, *(torch.empty(s, device="meta") for s in recipe.shapes))
-    whole = FeatureTable.from_rows([feature_row(counts, time_s=np.nan)])
-    return operator_table(counts, whole)
+def table_text(operators: FeatureTable, networks: Sequence[TimedNetwork]) -> str:
+    """The table, and below it how often intervals held."""
+    law, by_class = fit_time_law(operators), fit_time_law(operators, by_class=True)
+    assert law is not None
+    assert by_class is not None
+    laws = {
+        "roofline": replace(law, efficiency=None),
+        "by class": replace(by_class, efficiency=None),
+        "by shape": law,
+    }
+    taken = np.array([one.time_s for one in networks])
+    macs = np.array([one.counts.total.macs for one in networks], dtype=np.float64)
+    predicted = {name: np.array(predicted_s(one, networks)) for name, one in laws.items()}
+    predicted["MACs only"] = macs * float(np.median(taken / macs))
+    lines = [
+        f"{law.nobs} operators, spread of those left out {law.rel_stdev:.1%}",
+        f"| network | time taken | {' | '.join(predicted)} |",
+        "|---" * (2 + len(predicted)) + "|",
+    ]
+    for i, one in enumerate(networks):
+        errors = " | ".join(f"{p[i] / taken[i] - 1:+.1%}" for p in predicted.values())
+        lines.append(f"| {one.workload.removeprefix('network/')} | {taken[i] * 1e3:.2f} ms | {errors} |")
+    medians = {name: np.median(np.abs(p / taken - 1)) for name, p in predicted.items()}
+    lines.append(f"| median error of {len(networks)} | | {' | '.join(f'{m:.1%}' for m in medians.values())} |")
+    names = [one.network for one in networks]
+    of_network = [
+        np.median([np.median(np.abs(p / taken - 1)[[n == name for n in names]]) for name in dict.fromkeys(names)])
+        for p in predicted.values()
+    ]
+    lines.append(f"| median of {len(set(names))} networks | | {' | '.join(f'{m:.1%}' for m in of_network)} |")
+    scored = replace(law, network_scores=time_scores(law, networks))
+    reach = np.array([log_reach(scored, LEVEL, without=name) for name in names])
+    hits = np.abs(np.log(predicted["by shape"] / taken)) <= reach
+    lines.append(
+        f"\n{LEVEL:.0%} intervals of the time by shape hold {int(hits.sum())} of {len(hits)}; "
+        f"they reach a factor of {float(np.exp(np.median(reach))):.2f} to either side"
+    )
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -60,29 +86,11 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        path = given.timings or time_operators(out=folder, count=given.count, threads=given.threads)
-        table = timed_table(read_timed_operators(path))
-    law = fit_time_law(table, by_class=True)
-    assert law is not None
-    pooled = replace(law, by_class={})
-    print(f"{law.nobs} operators, spread {law.rel_stdev:.1%} by class {', '.join(law.by_class)}")
-    executor, clock = HostExecutor("cpu", threads=given.threads), MonotonicClock()
-    rows = []
-    for workload in NETWORKS:
-        operators = operators_of(workload)
-        prepared = executor.prepare(workload)
-        taken = float(np.median([call_time_s(prepared, clock, at_least_s=0.05) for _ in range(TIMES)]))
-        prepared.release()
-        macs = float(np.sum(operators.column("macs")))
-        rows.append((workload.name, taken, pooled.call_s(operators), law.call_s(operators), macs))
-    rate = float(np.median([taken / macs for _, taken, _, _, macs in rows]))
-    print("| network | measured time | roofline | by class | MACs only |\n|---|---|---|---|---|")
-    errors = []
-    for name, taken, one, several, macs in rows:
-        errors.append([one / taken - 1, several / taken - 1, rate * macs / taken - 1])
-        print(f"| {name} | {taken * 1e3:.2f} ms | " + " | ".join(f"{e:+.1%}" for e in errors[-1]) + " |")
-    medians = np.median(np.abs(errors), axis=0)
-    print(f"| median error of {len(rows)} | | " + " | ".join(f"{m:.1%}" for m in medians) + " |")
+        if given.timings is None:
+            time_operators(out=folder, count=given.count, threads=given.threads, networks=True)
+        path = given.timings or Path(folder)
+        operators, networks = timed_table(read_timed_operators(path)), read_timed_networks(path)
+    print(table_text(operators, networks))
     return 0
 
 

@@ -19,6 +19,7 @@ from energybench.profiles import DeviceProfile
 from energybench.records.environment import Environment
 from energybench.records.frame import load_records, read_environments, records_files
 from energybench.records.run_directory import RunDirectory, write_json_atomic
+from energybench.records.timed_network import TIMED_NETWORKS_NAME, TimedNetwork, read_timed_networks
 from energybench.records.timed_operator import TIMINGS_NAME, read_timed_operators
 from energybench.records.window_readings import WindowReadings
 
@@ -84,7 +85,14 @@ def fit_files(
     environments = read_environments(records_files(given))
     refuse_unlike(frame, environments, other_units=pool_units)
     frame, gains = join_units(frame, environments) if pool_units else (frame, {})
-    fit = fit_records(frame, equation=equation, target=target, timings=_timings(given, str(frame["device"].iloc[0])))
+    device = str(frame["device"].iloc[0])
+    fit = fit_records(
+        frame,
+        equation=equation,
+        target=target,
+        timings=_timings(given, device),
+        timed_networks=_timed_networks(given, device),
+    )
     fit = replace(fit, notes=(*fit.notes, *(_gain_note(unit, gain) for unit, gain in gains.items())))
     environment = _environment_of(frame, environments)
     device_name = environment.device_name if environment else str(frame["device"].iloc[0])
@@ -111,10 +119,20 @@ def _timings(paths: Sequence[Path], device: str) -> FeatureTable | None:
     """Operators timed beside the runs; None where there are none. Raises RecordError on those of another device."""
     files = [path / TIMINGS_NAME for path in paths if (path / TIMINGS_NAME).exists()]
     timed = [one for file in files for one in read_timed_operators(file)]
-    others = sorted({one.device for one in timed} - {device})
-    if others:
-        raise RecordError(f"timings are of {', '.join(others)} and the records of {device}; time operators on {device}")
+    _refuse_other_devices({one.device for one in timed}, device)
     return timed_table(timed) if timed else None
+
+
+def _timed_networks(paths: Sequence[Path], device: str) -> list[TimedNetwork]:
+    """Networks timed beside the runs. Raises RecordError on those of another device."""
+    timed = [one for path in paths if (path / TIMED_NETWORKS_NAME).exists() for one in read_timed_networks(path)]
+    _refuse_other_devices({one.device for one in timed}, device)
+    return timed
+
+
+def _refuse_other_devices(found: set[str], device: str) -> None:
+    if others := sorted(found - {device}):
+        raise RecordError(f"timings are of {', '.join(others)} and the records of {device}; time operators on {device}")
 
 
 def fit_run(run: RunDirectory, *, equation: str = "physical") -> FitOutcome:

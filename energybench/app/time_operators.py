@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from energybench.errors import RecordError, UsageError
+from energybench.records.timed_network import TIMED_NETWORKS_NAME, TimedNetwork
 from energybench.records.timed_operator import TIMINGS_NAME, TimedOperator
 from energybench.units import Second
+
+if TYPE_CHECKING:
+    from energybench.meters.clock import Clock
+    from energybench.protocol.executor import HostExecutor
 
 #: An operator runs at least this long, three times over; the median stands. Two thousand take about a minute.
 TIMED_AT_LEAST_S: Final[Second] = 0.003
 _TIMES: Final = 3
+#: A network runs at least this long, as often.
+NETWORK_AT_LEAST_S: Final[Second] = 0.05
 
 
 def time_operators(
@@ -23,6 +30,7 @@ def time_operators(
     dtype: str = "float32",
     seed: int = 0,
     threads: int | None = None,
+    networks: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Time operators of random shapes and write ``timings.jsonl``.
@@ -34,6 +42,7 @@ def time_operators(
         dtype: element type of the operators.
         seed: of shapes and inputs.
         threads: CPU threads; torch's own choice when None.
+        networks: also time networks (`networks_to_time`) into ``timed_networks.jsonl``, half a minute more on a CPU.
         progress: called with the number done and the number of all.
 
     Returns:
@@ -73,4 +82,30 @@ def time_operators(
             writer.append(timed.to_dict())
             if progress is not None:
                 progress(done, count)
+    if networks:
+        _time_networks(path.parent, executor, clock, gpu=device.startswith("cuda"), dtype=dtype)
     return path
+
+
+def _time_networks(folder: Path, executor: HostExecutor, clock: Clock, *, gpu: bool, dtype: str) -> None:
+    """Count and time each network; one that does not fit into the memory that is free is left out."""
+    from statistics import median
+
+    from energybench.protocol.call_time import call_time_s
+    from energybench.records.jsonl import JsonlWriter
+    from energybench.workloads.networks_to_time import networks_to_time
+    from energybench.workloads.vendor import ModuleRecipe
+
+    with JsonlWriter(folder / TIMED_NETWORKS_NAME) as writer:
+        for workload in networks_to_time(gpu=gpu, dtype=dtype):
+            try:
+                prepared = executor.prepare(workload)
+            except MemoryError:
+                continue
+            taken_s = median(call_time_s(prepared, clock, at_least_s=NETWORK_AT_LEAST_S) for _ in range(_TIMES))
+            prepared.release()
+            recipe = workload.recipe
+            assert isinstance(recipe, ModuleRecipe)
+            name = workload.network or workload.name
+            timed = TimedNetwork(name, workload.name, executor.device, recipe.model_counts(), taken_s)
+            writer.append(timed.to_dict())

@@ -35,7 +35,13 @@ def show_estimate(target: str, result: EnergyEstimate) -> None:
     say(f"{target} on {result.profile.name}")
     say(f"energy  {format_si(result.energy_j, 'J')} per call, {spread}; estimated from {result.kind} energy")
     if result.time_s is not None:
-        say(f"time    {format_si(result.time_s, 's')} ({result.time_kind})")
+        times = result.time_interval(LEVEL)
+        spread = (
+            ""
+            if times is None
+            else f", {percent(LEVEL)} interval {format_si(times.low_s, 's')} … {format_si(times.high_s, 's')}"
+        )
+        say(f"time    {format_si(result.time_s, 's')} ({result.time_kind}){spread}")
     amounts = result.amounts
     numbers = {"sample": amounts.samples, "token": amounts.tokens, "epoch": amounts.samples_per_epoch}
     words = {"sample": "{n:,} a call", "token": "{n:,} a call", "epoch": "{n:,} samples"}

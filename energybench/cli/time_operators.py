@@ -18,6 +18,9 @@ def time_operators(
     dtype: Annotated[str, typer.Option(help="Element type: float32, float16, bfloat16.")] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of shapes and inputs.")] = 0,
     threads: Threads = None,
+    networks: Annotated[
+        bool, typer.Option(help="Also time networks, which calibrate intervals of predicted times.")
+    ] = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Time operators of random shapes; `fit` learns from them how long a network takes that was never run.
@@ -26,7 +29,7 @@ def time_operators(
     """
     from energybench.app.time_operators import time_operators as run
 
-    path = run(device=device, count=count, out=out, dtype=dtype, seed=seed, threads=threads)
+    path = run(device=device, count=count, out=out, dtype=dtype, seed=seed, threads=threads, networks=networks)
     if json_output:
         emit_json({"timings": str(path), "operators": count})
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,9 +15,11 @@ from energybench.estimation.amounts import Amounts, brain_time_s
 from energybench.estimation.applicability import foreign_classes, refuse_basis, refuse_dtypes
 from energybench.estimation.components import COMPONENT_NAMES, ComponentShare, component_shares
 from energybench.estimation.interval import ANY_NETWORK, EnergyInterval, half_widths_j, interval_method
-from energybench.estimation.operators import module_sums, operator_table
+from energybench.estimation.module_sums import module_sums
+from energybench.estimation.time_interval import TimeInterval, log_reach
 from energybench.model.equation import Equation
 from energybench.model.features import FeatureTable, FloatArray, feature_row
+from energybench.model.operator_table import operator_table
 from energybench.model.power_cap import capped_time_s
 from energybench.notebook import html_lines, html_table
 from energybench.profiles.profile import DeviceProfile
@@ -78,7 +81,7 @@ class EnergyEstimate:
             np.array([self.energy_j]),
             level,
             networks=[self._network],
-            time_variance_j2=self._time_variance_j2(),
+            time_half_j=self._time_half_j(level),
         )
         if half is None:
             return None
@@ -92,7 +95,15 @@ class EnergyEstimate:
     def _network(self) -> str | None:
         return ANY_NETWORK if isinstance(self.counts, ModelCounts) else None
 
-    def _time_variance_j2(self) -> float:
+    def time_interval(self, level: float = LEVEL) -> TimeInterval | None:
+        """Interval of a predicted time; None where the time was measured or there is none."""
+        law = self.profile.time_law
+        if self.time_kind != "predicted" or law is None or self.time_s is None:
+            return None
+        reach = math.exp(log_reach(law, level))
+        return TimeInterval(self.time_s / reach, self.time_s * reach)
+
+    def _time_half_j(self, level: float) -> float:
         if self.time_kind != "predicted" or self.profile.time_law is None:
             return 0.0
         static = sum(
@@ -100,7 +111,7 @@ class EnergyEstimate:
             for term, x in zip(self.profile.equation.terms, self.X[0], strict=True)
             if "time_s" in term.columns
         )
-        return (static * self.profile.time_law.rel_stdev) ** 2
+        return static * math.expm1(log_reach(self.profile.time_law, level))
 
     def by_term(self) -> dict[str, Joule]:
         """Coefficient -> joules; they sum to `energy_j`."""
@@ -180,7 +191,7 @@ class EnergyEstimate:
 
     def to_dict(self) -> dict[str, Any]:
         """The payload of ``estimate --json``."""
-        interval = self.interval(LEVEL)
+        interval, times = self.interval(LEVEL), self.time_interval(LEVEL)
         return {
             "energy_j": self.energy_j,
             "interval": {
@@ -191,6 +202,7 @@ class EnergyEstimate:
             },
             "time_s": self.time_s,
             "time_kind": self.time_kind,
+            "time_interval": None if times is None else {"low_s": times.low_s, "high_s": times.high_s},
             "kind": self.kind,
             "target": self.target,
             "extrapolated": self.extrapolated,
@@ -216,6 +228,8 @@ class EnergyEstimate:
             text += f", 90 % between {format_si(interval.low_j, 'J')} and {format_si(interval.high_j, 'J')}"
         if self.time_s is not None:
             text += f"; {format_si(self.time_s, 's')} ({self.time_kind})"
+        if (times := self.time_interval()) is not None:
+            text += f", 90 % between {format_si(times.low_s, 's')} and {format_si(times.high_s, 's')}"
         return "\n".join([text, *(f"note: {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:

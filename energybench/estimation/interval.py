@@ -2,9 +2,9 @@
 
 The predicted variance (`energybench.model.predicted_spread`) is widened by a factor. For networks it is conformal where
 the profile knows enough networks that its fit never saw; else, and for single operators, it is Student's t, which takes
-the spread over left-out workloads for that of networks. A predicted time adds (static power · T · relative error of T)²
-by Student's t in either case, since the networks were scored at their measured times. The meter's gain is left out: on
-the same device it cancels, since the coefficients carry it.
+the spread over left-out workloads for that of networks. A predicted time adds, in square, the power by time times what
+the time's interval reaches up (`energybench.estimation.time_interval`), since networks were scored at measured times.
+The meter's gain is left out: on the same device it cancels, since the coefficients carry it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from energybench.errors import UsageError
 from energybench.estimation.conformal import conformal_factor, networks_needed
+from energybench.estimation.time_interval import time_method
 from energybench.model.features import FloatArray
 from energybench.model.predicted_spread import predicted_variance_j2
 from energybench.profiles.profile import DeviceProfile
@@ -39,11 +40,12 @@ def half_widths_j(
     level: float,
     *,
     networks: Sequence[str | None] | None = None,
-    time_variance_j2: FloatArray | float = 0.0,
+    time_half_j: FloatArray | float = 0.0,
 ) -> FloatArray | None:
     """Half widths (n,) of intervals about energies (n,) with features X (n, k).
 
     `networks` names the network of each row (`ANY_NETWORK` for one without a name), None for what is no network.
+    `time_half_j` is the half width that a predicted time adds, at the same level.
     None where the profile has no spread, so that nothing is known about an unseen workload. Raises UsageError on a
     level outside (0, 1).
     """
@@ -52,13 +54,12 @@ def half_widths_j(
     if spread_rel is None:
         return None
     factor = np.full(len(X), _student_factor(profile, level))
-    time_half_j2 = factor**2 * time_variance_j2
     if networks is not None:
         for name in {n for n in networks if n is not None}:
             if (conformal := conformal_factor(profile.network_scores, level, without=name)) is not None:
                 factor[[n == name for n in networks]] = conformal
     variance = predicted_variance_j2(X, energy_j, profile.covariance, spread_rel)
-    return np.asarray(np.sqrt(factor**2 * variance + time_half_j2), dtype=np.float64)
+    return np.asarray(np.sqrt(factor**2 * variance + np.square(time_half_j)), dtype=np.float64)
 
 
 def interval_method(
@@ -66,7 +67,8 @@ def interval_method(
 ) -> str:
     """How an interval of a network (None: of an operator) came about, in words."""
     _check_level(level)
-    time = "; predicted time by Student's t" if time_predicted else ""
+    law = profile.time_law
+    time = f"; predicted time {time_method(law, level)}" if time_predicted and law is not None else ""
     if network is None:
         return "parametric (Student's t): coefficients and spread over left-out workloads" + time
     known = sum(name != network for name in profile.network_scores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from energybench.fitting.repeat_scatter import scatter_beyond_windows
 from energybench.fitting.result import PIPELINE_CHECK, FitResult
 from energybench.fitting.sessions import session_offsets
 from energybench.fitting.shrinkage import Shrinkage
-from energybench.fitting.time_fit import fit_time_law
+from energybench.fitting.time_fit import fit_time_law, time_scores
 from energybench.fitting.validation import Sample, Validation, left_out_classes_rms, validate
 from energybench.fitting.verdict import VIF_LIMIT, Finding, judge
 from energybench.model.catalogue import equation_for, equation_of_columns
@@ -33,6 +34,7 @@ from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations, Target
 from energybench.model.time_law import TimeLaw
 from energybench.records.sealed import refuse_sealed
+from energybench.records.timed_network import TimedNetwork
 from energybench.records.vocabulary import FAMILIES
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def fit_records(
     validation: bool = True,
     time_law: bool = True,
     timings: FeatureTable | None = None,
+    timed_networks: Sequence[TimedNetwork] = (),
     seed: int = 0,
 ) -> FitResult:
     """Fit an equation's coefficients to records.
@@ -78,6 +81,7 @@ def fit_records(
         time_law: fit the durations too, so that a profile can predict them.
         timings: operators that were timed without a meter (`timed_table`); the time law is learnt from them, and
             from the records where there are none.
+        timed_networks: networks that were timed without a meter; they calibrate intervals of predicted times.
         seed: of random splits.
 
     Raises:
@@ -154,7 +158,9 @@ def fit_records(
         converged=estimator.converged_,
         misfit=misfit,
         validation=scored,
-        time_law=_time_law(rows, everything.take(held), chosen, estimator.coef_, timings) if time_law else None,
+        time_law=_time_law(rows, everything.take(held), chosen, estimator.coef_, timings, timed_networks)
+        if time_law
+        else None,
         null_models={name: model.fit(work.table, work.energy_j) for name, model in NULL_MODELS.items()},
         level=level,
         drifts=drifts,
@@ -168,10 +174,18 @@ def fit_records(
 
 
 def _time_law(
-    rows: Observations, held: Observations, equation: Equation, coef: FloatArray, timings: FeatureTable | None
+    rows: Observations,
+    held: Observations,
+    equation: Equation,
+    coef: FloatArray,
+    timings: FeatureTable | None,
+    networks: Sequence[TimedNetwork],
 ) -> TimeLaw | None:
     law = fit_time_law(rows.table if timings is None else timings)
-    return None if law is None else with_power_cap(law, rows, held, equation, coef, timings)
+    if law is None:
+        return None
+    law = with_power_cap(law, rows, held, equation, coef, timings)
+    return replace(law, network_scores=time_scores(law, networks))
 
 
 def _of_families(rows: Observations, families: Sequence[str] | None) -> Observations:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from energybench.model.features import MAC_COLUMNS, BoolArray, FeatureTable, FloatArray
+from energybench.fitting.efficiency_fit import fit_efficiency
+from energybench.model.features import MAC_COLUMNS, BoolArray, FeatureTable, FloatArray, feature_row
+from energybench.model.operator_table import operator_table
 from energybench.model.time_law import Rates, TimeLaw, soft_maximum
+from energybench.records.timed_network import TimedNetwork
 
 #: Sharpnesses of the soft maximum that are tried after the hard one.
 SHARPNESS_TRIED: Final = (8.0, 4.0, 2.0, 1.0)
@@ -45,7 +48,8 @@ def fit_time_law(table: FeatureTable, *, rows: BoolArray | None = None, by_class
     Rows of whole networks are used only where there are no others: a roofline holds operator by operator. With
     `by_class`, kernel classes with at least `CLASS_ROWS` rows get rates of their own, drawn towards those of all
     kernels, where these predict left-out rows better. It is off by default, since networks that were never run were
-    not predicted better by it (docs/models.md).
+    not predicted better by it (docs/models.md). Where operators near it were timed, an operator's time follows theirs
+    (`fit_efficiency`); the spread is then that of operators left out.
     """
     part = _timed(table, rows)
     dtypes = part.dtypes
@@ -71,9 +75,25 @@ def fit_time_law(table: FeatureTable, *, rows: BoolArray | None = None, by_class
         if own is not None:
             of_class[name] = _rates(own, dtypes)
             log_predicted[inside] = _log_predict(X[inside], own.rates, own.shape)
-    spread = 1.4826 * float(np.median(np.abs(log_time - log_predicted)))  # MAD to standard deviation, normal law
+    missed = log_time - log_predicted
+    by_shape = fit_efficiency(part, missed)
+    if by_shape is not None:
+        missed = by_shape.missed
+    spread = 1.4826 * float(np.median(np.abs(missed)))  # MAD to standard deviation, normal law
     dispatch_s = float(best.rates[-1]) if best.shape.host else 0.0
-    return TimeLaw(_rates(best, dtypes), spread, len(part), of_class, dispatch_s)
+    efficiency = None if by_shape is None else by_shape.efficiency
+    return TimeLaw(_rates(best, dtypes), spread, len(part), of_class, dispatch_s, efficiency=efficiency)
+
+
+def time_scores(law: TimeLaw, networks: Sequence[TimedNetwork]) -> dict[str, tuple[float, ...]]:
+    """Network -> |ln(taken / predicted)| of each of its sizes that the law covers."""
+    found: dict[str, list[float]] = {}
+    for one in networks:
+        whole = FeatureTable.from_rows([feature_row(one.counts, time_s=one.time_s)])
+        if law.covers(whole.dtypes):
+            predicted_s = law.call_s(operator_table(one.counts, whole))
+            found.setdefault(one.network, []).append(abs(float(np.log(one.time_s / predicted_s))))
+    return {name: tuple(sorted(scores)) for name, scores in sorted(found.items())}
 
 
 def _timed(table: FeatureTable, rows: BoolArray | None) -> FeatureTable:

@@ -4,6 +4,8 @@ An operator's kernels take  soft-max(Σ_d MACs_d·mac_s[d] + other_flops·other_
 at the rates of its kernel class where these are known, else at those of all kernels. The soft maximum is the p-norm
 with p = `sharpness`; None is the hard maximum (Williams, Waterman and Patterson 2009).
 
+Where operators were timed in numbers, an operator takes that roofline times a factor of its shape (`Efficiency`).
+
 In eager execution the host must hand over every kernel, `dispatch_s` each, while the device works on those before:
 T = max(Σ kernel, Σ host). A captured graph has no such host: T = Σ kernel. These are two states of one device.
 """
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from energybench.model.efficiency import Efficiency
 from energybench.model.features import MAC_COLUMNS, FeatureTable, FloatArray
 from energybench.units import Second, Watt
 
@@ -79,6 +82,9 @@ class TimeLaw:
     `dispatch_s`  time of the host per launch, 0 where the device is never seen to wait for it
     `rel_stdev`   robust relative spread of measured over predicted time in the rows it was fitted to
     `nobs`        number of those rows
+    `efficiency`  how far operators of a shape stay behind the roofline, None where timed operators do not tell
+    `network_scores` network that the law never saw -> |ln(taken / predicted)| of each of its sizes; they calibrate
+                  intervals of predicted times
     `power_cap_w` power limit that stretches the time of work that would draw more, None where none shows
     """
 
@@ -88,6 +94,8 @@ class TimeLaw:
     by_class: Mapping[str, Rates] = field(default_factory=dict)
     dispatch_s: Second = 0.0
     power_cap_w: Watt | None = None
+    efficiency: Efficiency | None = None
+    network_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def covers(self, dtypes: tuple[str, ...]) -> bool:
         """Whether every element type has a rate."""
@@ -100,7 +108,7 @@ class TimeLaw:
             mine = table.kernel_class == name
             if mine.any():
                 result[mine] = rates.kernel_s(table.take(mine))
-        return result
+        return result if self.efficiency is None else result * self.efficiency.factor(table)
 
     def host_s(self, table: FeatureTable) -> FloatArray:
         """Time of the host for each operator in eager execution, shape (n,)."""
@@ -138,6 +146,8 @@ class TimeLaw:
             "rel_stdev": self.rel_stdev,
             "nobs": self.nobs,
             "power_cap_w": self.power_cap_w,
+            "efficiency": None if self.efficiency is None else self.efficiency.to_dict(),
+            "network_scores": {name: list(scores) for name, scores in self.network_scores.items()},
         }
 
     @classmethod
@@ -150,4 +160,6 @@ class TimeLaw:
             by_class={str(name): Rates.from_dict(rates) for name, rates in data["by_class"].items()},
             dispatch_s=float(data["dispatch_s"]),
             power_cap_w=data.get("power_cap_w"),
+            efficiency=Efficiency.from_dict(data["efficiency"]) if data.get("efficiency") else None,
+            network_scores={str(name): tuple(scores) for name, scores in data.get("network_scores", {}).items()},
         )

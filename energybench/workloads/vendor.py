@@ -14,6 +14,8 @@ from energybench.workloads.workload import INPUT_DISTRIBUTION, Runnable, Tally, 
 if TYPE_CHECKING:
     import torch
 
+    from energybench.records.model_counts import ModelCounts
+
 Shapes = tuple[tuple[int, ...], ...]
 
 
@@ -106,13 +108,19 @@ class ModuleRecipe:
 
     def tally(self) -> Tally:
         """Counts on the meta device: no weights are allocated, nothing runs."""
+        return _tally_of(self.model_counts(), self.component)
+
+    def model_counts(self) -> ModelCounts:
+        """The same, operator by operator."""
         import torch
+
+        from energybench.counting import count_model
 
         with torch.device("meta"):
             model = self.factory().to(torch_dtype(self.dtype)).train(self.training)
         input_dtype = torch.int64 if self.tokens else torch_dtype(self.dtype)
         inputs = tuple(torch.empty(s, dtype=input_dtype, device="meta") for s in self.shapes)
-        return _model_tally(model, inputs, backward=self.training, component=self.component)
+        return count_model(model, *inputs, backward=self.training, strict=True)
 
     def issued_counts(self) -> OpCounts | None:
         """The kernels are the vendor's: their own traffic is not known."""
@@ -149,12 +157,13 @@ class _TrainingCall:
         return all_finite(self._output) and all_finite(gradients)
 
 
-def _model_tally(
-    model: torch.nn.Module, inputs: tuple[torch.Tensor, ...], *, backward: bool = False, component: str | None = None
-) -> Tally:
+def _model_tally(model: torch.nn.Module, inputs: tuple[torch.Tensor, ...], *, component: str | None = None) -> Tally:
     from energybench.counting import count_model
 
-    counted = count_model(model, *inputs, backward=backward, strict=True)
+    return _tally_of(count_model(model, *inputs, strict=True), component)
+
+
+def _tally_of(counted: ModelCounts, component: str | None) -> Tally:
     total = counted.total
     components = {component: total.flops} if component else counted.component_flops()
     return Tally(total, "model", parameters=counted.parameters, operators=counted.calls, components=components)

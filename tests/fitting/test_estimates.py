@@ -16,6 +16,7 @@ from energybench.model import FeatureTable, feature_row
 from energybench.profiles import DeviceProfile
 from energybench.records.model_counts import ModelCounts, OperatorCounts
 from energybench.records.op_counts import DtypeCounts, OpCounts
+from energybench.units import format_si
 
 # Any: a test looks into results without first proving that each part exists
 estimate_counts: Any = energybench.estimation.estimate_counts
@@ -136,16 +137,18 @@ def test_an_uncertain_time_widens_the_interval(model, make_frame) -> None:
     assert measured.energy_j == pytest.approx(predicted.energy_j, rel=1e-12)
     assert predicted.interval().high_j > measured.interval().high_j
 
-    # the half widths add in squares, each at Student's factor
-    from scipy.stats import t
-
-    factor = t.ppf(0.95, profile.diagnostics["n_workloads"] - len(profile.params))
-    assert profile.time_law is not None
-    of_time = predicted.by_term()["static_power_w"] * profile.time_law.rel_stdev
+    # the half widths add in squares; that of the time is what the power by time draws up to the end of its interval
+    times = predicted.time_interval(0.9)
+    assert measured.time_interval() is None
+    assert times.low_s * times.high_s == pytest.approx(predicted.time_s**2)
+    of_time = profile.params["static_power_w"] * (times.high_s - predicted.time_s)
     added = (predicted.interval().high_j - predicted.energy_j) ** 2 - (
         measured.interval().high_j - measured.energy_j
     ) ** 2
-    assert added == pytest.approx((factor * of_time) ** 2, rel=1e-6)
+    assert added == pytest.approx(of_time**2, rel=1e-6)
+    assert f"90 % between {format_si(times.low_s, 's')}" in str(predicted)
+    assert predicted.to_dict()["time_interval"] == {"low_s": times.low_s, "high_s": times.high_s}
+    assert measured.to_dict()["time_interval"] is None
 
 
 def test_an_interval_does_not_reach_below_nothing(model, profile) -> None:

@@ -12,11 +12,16 @@ from energybench.app.calibrate import calibrate
 from energybench.app.fit import fit_files
 from energybench.app.time_operators import time_operators
 from energybench.errors import RecordError, UsageError
+from energybench.estimation.conformal import networks_needed
 from energybench.fitting import fit_time_law
 from energybench.model.features import timed_table
 from energybench.records.op_counts import OpCounts
+from energybench.records.timed_network import read_timed_networks
 from energybench.records.timed_operator import TimedOperator, read_timed_operators
+from energybench.workloads.network_rows import conv_net, gru_sequence_model
+from energybench.workloads.networks_to_time import networks_to_time
 from energybench.workloads.random_operators import random_operators
+from energybench.workloads.zoo_rows import SEALED
 
 SCENARIO = Path(__file__).parents[2] / "experiments" / "example_device.toml"
 
@@ -38,6 +43,38 @@ def test_every_operator_is_there_with_its_counts_and_time(folder: Path) -> None:
     law = fit_time_law(timed_table(timed))
     assert law is not None
     assert law.nobs == 24
+
+
+def test_networks_are_timed_beside_them_and_calibrate_intervals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "energybench.workloads.networks_to_time.networks_to_time",
+        lambda **given: [gru_sequence_model(8, 1), gru_sequence_model(4, 1), conv_net(1, 32)],
+    )
+    time_operators(out=tmp_path, count=1, threads=1, networks=True)
+    timed = read_timed_networks(tmp_path)
+    assert [one.workload for one in timed] == [
+        w.name for w in (gru_sequence_model(8, 1), gru_sequence_model(4, 1), conv_net(1, 32))
+    ]
+    assert len({one.network for one in timed}) == 2
+    assert timed[2].counts.total == conv_net(1, 32).counts()
+    assert all(1e-6 < one.time_s < 10 for one in timed)
+    run = calibrate(meter=f"simulated:{SCENARIO}", out=tmp_path / "run")
+    (tmp_path / "timed_networks.jsonl").rename(run.path / "timed_networks.jsonl")
+    law = fit_files([run.path]).profile.time_law
+    assert law is not None
+    assert {name: len(scores) for name, scores in law.network_scores.items()} == {
+        "gru_sequence_model": 2,
+        "conv_net": 1,
+    }
+
+
+def test_what_is_timed_has_enough_networks_and_none_is_sealed() -> None:
+    names = {w.network for w in networks_to_time()}
+    assert len(names) >= networks_needed(0.9)
+    assert not names & set(SEALED)
+    assert {w.dtype for w in networks_to_time(gpu=True, dtype="bfloat16")} == {"bfloat16"}
 
 
 def test_shapes_are_drawn_once_each_from_a_seed() -> None:

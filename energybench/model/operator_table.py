@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -35,10 +34,11 @@ _SUMMED: Final = (
 def operator_table(counts: ModelCounts, whole: FeatureTable) -> FeatureTable:
     """One row per operator row of `counts`, with M, component shares and device state of the only row of `whole`."""
     n = len(counts.rows)
-    numbers: dict[str, FloatArray] = {name: np.zeros(n) for name in (*_SUMMED, "bytes", "launches", "operators")}
+    names = (*_SUMMED, "bytes", "launches", "operators", "calls")
+    numbers: dict[str, FloatArray] = {name: np.zeros(n) for name in names}
     for i, row in enumerate(counts.rows):
         numbers["launches"][i] = row.counts.launches
-        numbers["operators"][i] = row.calls
+        numbers["operators"][i] = numbers["calls"][i] = row.calls
         for dtype, tallies in row.counts.by_dtype.items():
             for name in _SUMMED:
                 numbers[name][i] += getattr(tallies, name)
@@ -56,15 +56,3 @@ def operator_table(counts: ModelCounts, whole: FeatureTable) -> FeatureTable:
         if name in whole:
             numbers[name] = np.full(n, float(whole.column(name)[0]))
     return FeatureTable(numbers, np.array([row.kernel_class for row in counts.rows], dtype=object))
-
-
-def module_sums(paths: Sequence[str], values: FloatArray, depth: int | None) -> dict[str, float]:
-    """Sums of operators' values (n,) per dotted module path, each with its children; ``""`` is the whole model."""
-    sums: dict[str, float] = {"": 0.0}
-    for path, value in zip(paths, values, strict=True):
-        parts = path.split(".") if path else []
-        deepest = len(parts) if depth is None else min(depth, len(parts))
-        for level in range(deepest + 1):
-            name = ".".join(parts[:level])
-            sums[name] = sums.get(name, 0.0) + float(value)
-    return sums
