@@ -70,6 +70,7 @@ def calibrate(
         MeterUnavailable: no such meter or device here; nothing else stands in for it.
         RecordError, DiskFull, ThrottledError: as `energybench.protocol.run_design`.
     """
+    from energybench.app.load import busy_load
     from energybench.meters.clock import VirtualClock
     from energybench.meters.discovery import open_meter
     from energybench.protocol import run_design
@@ -107,6 +108,7 @@ def calibrate(
             tdp_w=tdp_w,
             choose=choose,
             max_disk_bytes=max_disk_mb * BYTES_PER_MB,
+            load=busy_load(opened, device),
         )
     return run
 

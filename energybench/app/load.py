@@ -21,12 +21,13 @@ _VIRTUAL_STEP_S: Second = 1e-5
 def busy_load(meter: EnergyMeter, device: str) -> Load | None:
     """Matrix products on all threads of the CPU or on the GPU; the planted work of a virtual device.
 
-    None for a replay, which nothing loads. Raises UsageError where torch has no such GPU.
+    None for a replay, which nothing loads, and for a modelled meter, which reads a clock: no sensor could lag.
+    Raises UsageError where torch has no such GPU.
     """
+    if meter.kind in ("replayed", "modelled"):
+        return None
     if isinstance(meter, SimulatedMeter):
         return _virtual_load(meter)
-    if meter.kind == "replayed":
-        return None
     return _cuda_load(device) if device.startswith("cuda") else _cpu_load()
 
 

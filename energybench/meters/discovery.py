@@ -16,8 +16,8 @@ from energybench.units import Watt
 
 #: The interfaces of RAPL may be asked for by name; `rapl` takes the best one.
 _RAPL_INTERFACES: Final = ("rapl:perf", "rapl:powercap", "rapl:msr")
-#: Meters of the CPU or of the whole board, and meters of one GPU.
-_CPU_METERS: Final = ("rapl", "pyrapl", "zeusd", "hwmon", "jetson", "modelled")
+#: Meters of the CPU or of the whole board, and meters of one GPU; the Zeus daemon has both.
+_CPU_METERS: Final = ("rapl", "pyrapl", "hwmon", "jetson", "modelled")
 _GPU_METERS: Final = ("nvml", "amdsmi")
 #: What most machines lack, and what is read only where the usual interfaces fail.
 _OPTIONAL: Final = ("rapl:msr", "amdsmi", "zeusd", "hwmon", "jetson")
@@ -93,6 +93,10 @@ def open_meter(spec: str, *, device: str = "cpu", tdp_w: Watt | None = None) -> 
 
             return AmdSmiMeter(index or 0)
         case "zeusd":
+            if index is not None:
+                from energybench.meters.zeusd_gpu import ZeusdGpuMeter
+
+                return ZeusdGpuMeter(index)
             from energybench.meters.zeusd import ZeusdMeter
 
             return ZeusdMeter()

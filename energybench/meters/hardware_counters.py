@@ -10,9 +10,13 @@ share out in time (more events than registers) is an extrapolation and is refuse
 2 % scaled up to everything). Traffic to memory is counted by the memory controllers of a socket, whoever caused it:
 run alone.
 
+A hybrid part of Intel has two kinds of core, each with a PMU of its own (``cpu_core``, ``cpu_atom``), which counts only
+while the thread runs on that kind: an event is counted on both. What the efficient cores do not have (FLOPs) is there
+only for work that stayed on the others.
+
 Events: Intel SDM vol. 3B and perfmon (FP_ARITH_INST_RETIRED 0xC7, MEM_INST_RETIRED 0xD0); AMD PPR of family 19h
-(fp_ret_sse_avx_ops 0x03, ls_dispatch 0x29); kernel tools/perf/pmu-events. An FMA counts twice in both makers' events,
-so what they count are FLOPs: 2·MACs + others.
+(fp_ret_sse_avx_ops 0x03, ls_dispatch 0x29); kernel tools/perf/pmu-events (of hybrid parts: x86/alderlake). An FMA
+counts twice in both makers' events, so what they count are FLOPs: 2·MACs + others.
 """
 
 from __future__ import annotations
@@ -55,6 +59,8 @@ _AMD_MEMORY: Final[Mapping[str, int]] = MappingProxyType(
     {"dram_read_bytes": 0x0A | 0x1 << 8, "dram_write_bytes": 0x0A | 0x2 << 8}
 )
 _LINE_BYTES: Final = 64
+#: Registers that any of these CPUs has for events: four at least.
+_REGISTERS: Final = 4
 
 _REMEDY_PERMISSION: Final = "run `sudo sysctl kernel.perf_event_paranoid=1` (until reboot)"
 _REMEDY_ABSENT: Final = "measure without hardware counters: our counts need none"
@@ -96,6 +102,23 @@ CORE_EVENTS: Final[Mapping[str, tuple[CoreEvent, ...]]] = MappingProxyType(
         ),
     }
 )
+
+#: PMUs of the cores by the name of their directory. A part has ``cpu``, or the other two (kernel: arch/x86/events).
+_CORE_PMUS: Final = (("cpu",), ("cpu_core", "cpu_atom"))
+#: What efficient cores count: the same codes, MEM_UOPS_RETIRED for MEM_INST_RETIRED, and no FP_ARITH_INST_RETIRED
+#: (kernel: tools/perf/pmu-events/arch/x86/alderlake/cache.json and floating-point.json, unit cpu_atom).
+_EFFICIENT: Final = frozenset({"instructions", "loads", "stores"})
+#: Counters of two PMUs are enabled one after the other: so much of the time may be neither's.
+_UNSEEN_SHARE: Final = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class _CorePmu:
+    """One kind of core: where its PMU is described, the PMU's type, and the events that it has."""
+
+    directory: Path
+    type: int
+    events: tuple[CoreEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +169,11 @@ class HardwareCounters:
             raise MeterUnavailable(f"no events are known for a CPU of {vendor}; {_REMEDY_ABSENT}")
         devices = root / "sys" / "bus" / "event_source" / "devices"
         self._uncore = _memory_controllers(devices)
-        # Core events of a hybrid part would need to know on which kind of core a thread ran: its memory alone.
-        hybrid = (devices / "cpu_core").exists() and bool(self._uncore)
-        name = "cpu_core" if hybrid else "cpu"
-        try:
-            pmu_type = int((devices / name / "type").read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            raise MeterUnavailable(f"no PMU {devices / 'cpu'} on this machine; {_REMEDY_ABSENT}") from None
-        real = os.path.realpath(root) == "/" and is_real_sysfs(devices / name / "type") and pmu_type == _RAW
+        self._cores = _core_pmus(devices, CORE_EVENTS[vendor])
+        real = os.path.realpath(root) == "/" and all(is_real_sysfs(c.directory / "type") for c in self._cores)
+        # Not the kernel's software clock in its place; the PMU of efficient cores has a number of its own.
+        real = real and self._cores[0].type == _RAW
         self.kind: Kind = "measured" if real else "simulated"
-        self._type = pmu_type
-        self._events = () if hybrid else CORE_EVENTS[vendor]
 
     def count(self, work: Callable[[], object]) -> HardwareCounts:
         """Run `work` once per group of events that fits into the registers; it must do the same every time.
@@ -166,8 +183,8 @@ class HardwareCounters:
             MeterPermissionError: perf_event_open refuses this user.
         """
         counted: dict[str, int] = {}
-        for quantity in dict.fromkeys(event.quantity for event in self._events):
-            value = self._count_quantity([e for e in self._events if e.quantity == quantity], work)
+        for quantity in dict.fromkeys(event.quantity for event in self._cores[0].events):
+            value = self._count_quantity(quantity, work)
             if value is not None:
                 counted[quantity] = value
         counted |= self._count_memory(work)
@@ -175,34 +192,47 @@ class HardwareCounters:
             raise MeterUnavailable(f"this CPU exposes none of the events that are known for it; {_REMEDY_ABSENT}")
         return HardwareCounts(self.kind, MappingProxyType(counted))
 
-    def _count_quantity(self, events: list[CoreEvent], work: Callable[[], object]) -> int | None:
-        """The weighted sum of a quantity's events, four registers at a time; None where one is not exposed."""
+    def _count_quantity(self, quantity: str, work: Callable[[], object]) -> int | None:
+        """The weighted sum of a quantity's events, four registers at a time; None where one is not exposed.
+
+        None too where the work ran, for a while, on a kind of core that has no such event.
+        """
+        of_cores = [(core.type, [e for e in core.events if e.quantity == quantity]) for core in self._cores]
         total = 0
-        for first in range(0, len(events), 4):
-            opened: list[tuple[int, int]] = []
+        for first in range(0, len(of_cores[0][1]), _REGISTERS):
+            values = 0
+            shares: list[list[float]] = [[] for _ in of_cores]
+            opened: list[tuple[int, int, int]] = []
             try:
-                for event in events[first : first + 4]:
-                    try:
-                        opened.append((_translated(open_task_counter, self._type, event.config), event.weight))
-                    except FileNotFoundError:
-                        return None
-                for descriptor, _ in opened:
+                for number, (pmu_type, events) in enumerate(of_cores):
+                    for event in events[first : first + _REGISTERS]:
+                        try:
+                            descriptor = _translated(open_task_counter, pmu_type, event.config)
+                        except FileNotFoundError:
+                            return None
+                        opened.append((number, descriptor, event.weight))
+                for _, descriptor, _ in opened:
                     control_counter(descriptor, enable=True)
                 work()
-                for descriptor, _ in opened:
+                for _, descriptor, _ in opened:
                     control_counter(descriptor, enable=False)
-                for descriptor, weight in opened:
+                for number, descriptor, weight in opened:
                     value, enabled_ns, running_ns = _VALUE.unpack(os.read(descriptor, _VALUE.size))
-                    if running_ns < enabled_ns:
-                        raise MeterUnavailable(
-                            f"a hardware counter ran for {running_ns / max(1, enabled_ns):.0%} of the time only, since "
-                            "another program uses the registers; stop other perf sessions, and the NMI watchdog: `sudo "
-                            "sysctl kernel.nmi_watchdog=0`"
-                        )
-                    total += weight * value
+                    shares[number].append(running_ns / enabled_ns if enabled_ns else 1.0)
+                    values += weight * value
             finally:
-                for descriptor, _ in opened:
+                for _, descriptor, _ in opened:
                     os.close(descriptor)
+            # Of the events of one kind of core the one that ran least; of all kinds together, all of the time.
+            seen = sum(min(of_core, default=0.0) for of_core in shares)
+            if seen < (1.0 if len(of_cores) == 1 else 1.0 - _UNSEEN_SHARE):
+                if not all(events for _, events in of_cores):
+                    return None
+                raise MeterUnavailable(
+                    f"a hardware counter ran for {seen:.0%} of the time only, since another program uses the "
+                    "registers; stop other perf sessions, and the NMI watchdog: `sudo sysctl kernel.nmi_watchdog=0`"
+                )
+            total += values
         return total
 
     def _count_memory(self, work: Callable[[], object]) -> dict[str, int]:
@@ -235,6 +265,23 @@ def describe(root: Path | str = "/") -> tuple[bool, str, str]:
         observed, _, remedy = str(error).partition("; ")
         return False, observed, remedy
     return True, f"{', '.join(found.counted)} ({found.kind})", ""
+
+
+def _core_pmus(devices: Path, events: tuple[CoreEvent, ...]) -> tuple[_CorePmu, ...]:
+    """The PMUs of the cores, those of performance cores first. Raises MeterUnavailable where there is none."""
+    for names in _CORE_PMUS:
+        found: list[_CorePmu] = []
+        for name in names:
+            try:
+                pmu_type = int((devices / name / "type").read_text(encoding="ascii"))
+            except (OSError, ValueError):
+                continue
+            efficient = name == "cpu_atom"
+            has = tuple(e for e in events if e.quantity in _EFFICIENT) if efficient else events
+            found.append(_CorePmu(devices / name, pmu_type, has))
+        if found:
+            return tuple(found)
+    raise MeterUnavailable(f"no PMU {devices / 'cpu'} on this machine; {_REMEDY_ABSENT}")
 
 
 def _memory_controllers(devices: Path) -> list[tuple[str, int, int, int, Fraction]]:

@@ -121,7 +121,7 @@ class NvmlMeter:
             self.clock: Clock = MonotonicClock()
             self.nominal_update_period_s: Second | None = NOMINAL_UPDATE_PERIOD_S
             #: What the counter covers; energies of different scopes are never comparable.
-            self.scope: PowerScope = "module" if _SUPERCHIP.search(self.device_name) else "gpu"
+            self.scope: PowerScope = counter_scope(self.device_name)
             self._domain = f"{self.scope}-{index}"
             if self.scope == "module":
                 self.announcement = (
@@ -188,6 +188,11 @@ class NvmlMeter:
         library, self._library = self._library, None
         if library is not None:
             _try(library, "nvmlShutdown")
+
+
+def counter_scope(device_name: str) -> PowerScope:
+    """What the energy counter of a GPU of that name covers: the board, or a superchip's whole module."""
+    return "module" if _SUPERCHIP.search(device_name) else "gpu"
 
 
 def read_device_state(index: int = 0, *, library: Any | None = None) -> dict[str, Any]:

@@ -39,7 +39,9 @@ MAX_POWER_W: Final[Watt] = 1000.0
 _LIMIT_MARGIN: Final = 2.0
 #: Relative standard uncertainty of an uncalibrated sensor: an ASSUMPTION, to be replaced by a calibration. Studies find
 #: RAPL highly correlated with plug power (Khan et al. 2018, "RAPL in Action", ACM TOMPECS 3(2)) and its error dependent
-#: on part and load (Hackenberg et al. 2013, ISPASS), but state no one figure; 5 % is the class of GPU boards (`nvml`).
+#: on part and load (Hackenberg et al. 2013, ISPASS; Desrochers, Paradis, Weaver 2016, MEMSYS), and dynamic energies of
+#: on-chip sensors far from a wall meter's (Fahad et al. 2019, Energies 12, 2204), but state no one figure of the gain;
+#: 5 % is the class of GPU boards (`nvml`).
 GAIN_REL: Final = 0.05
 
 #: Bytes that hold any counter: 20 digits of 64 bits, and the newline.

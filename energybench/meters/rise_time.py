@@ -43,7 +43,8 @@ RESOLVED_UPDATES: Final = 2.0
 def find_rise_time_s(meter: EnergyMeter, load: Load, *, update_period_s: Second, idle_power_w: Watt) -> Second | None:
     """Time from 10 to 90 % of a step of power as the meter shows it; None where the load makes no clear step.
 
-    The median of three steps: the noise of single updates moves the crossings of one.
+    The median of three steps: the noise of single updates moves the crossings of one. The first is enough where it
+    rises within `RESOLVED_UPDATES`, since a sensor that averages for longer cannot.
 
     Args:
         meter: An idle meter.
@@ -59,6 +60,8 @@ def find_rise_time_s(meter: EnergyMeter, load: Load, *, update_period_s: Second,
         rise_s = _one_rise_s(meter, load, update_period_s, idle_power_w, watch_s)
         if rise_s is not None:
             rises_s.append(rise_s)
+            if step == 0 and rise_s <= RESOLVED_UPDATES * update_period_s:
+                break
     return statistics.median(rises_s) if rises_s else None
 
 

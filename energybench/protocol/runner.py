@@ -20,6 +20,7 @@ from energybench.errors import (
 )
 from energybench.meters.base import EnergyMeter
 from energybench.meters.characterise import characterise, nominal_update_period_s
+from energybench.meters.rise_time import Load
 from energybench.protocol.bad_run import refuse_bad_run
 from energybench.protocol.edge_noise import counted_noise_rel
 from energybench.protocol.environment import capture_environment
@@ -71,6 +72,7 @@ def run_design(
     characteristics: MeterCharacteristics | None = None,
     choose: Choose | None = None,
     max_disk_bytes: int = MAX_RUN_MB * BYTES_PER_MB,
+    load: Load | None = None,
 ) -> Manifest:
     """Run every workload of a design under a meter and write the run's records.
 
@@ -98,6 +100,8 @@ def run_design(
             it chooses none.
         max_disk_bytes: Cap on the run's files. A row is taken only where there is room for it under the cap and on the
             disk; before the first, there must be room for all rows that are expected.
+        load: Keeps the device busy while the meter is characterised, which then finds the sensor's rise time and the
+            share of time that it sees.
 
     Returns:
         The run's manifest, which also lies in ``run.json``.
@@ -121,7 +125,7 @@ def run_design(
         if done and not resume:
             raise UsageError(f"{run.path} holds a run already; add --resume to go on with it or choose another --out")
         begin_ns = meter.clock.now_ns() - s_to_ns(spent_s)
-        found = characterise(meter) if characteristics is None else characteristics
+        found = characterise(meter, load=load) if characteristics is None else characteristics
         gpu = getattr(meter, "device_state", None)
         environment = capture_environment(
             device=executor.device,

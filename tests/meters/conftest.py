@@ -357,7 +357,7 @@ def fake_amdsmi() -> type[FakeAmdSmi]:
 
 
 class ZeusDaemon:
-    """What /discover and /cpu/get_cumulative_energy answer, as documented."""
+    """What /discover, /cpu/get_cumulative_energy and /gpu/get_cumulative_energy answer, as documented."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -371,6 +371,7 @@ class ZeusDaemon:
             "0": {"cpu_energy_uj": 5_000_000, "dram_energy_uj": 1_000_000},
             "1": {"cpu_energy_uj": 7_000_000, "dram_energy_uj": None},
         }
+        self.gpu_mj: dict[str, Any] = {}
         self.status = 200
         self.asked: list[tuple[str, str | None]] = []
         daemon = self
@@ -381,6 +382,9 @@ class ZeusDaemon:
             def do_GET(self) -> None:
                 daemon.asked.append((self.path, self.headers.get("Authorization")))
                 answer = daemon.discover if self.path == "/discover" else daemon.energy
+                path, _, wanted = self.path.partition("?gpu_ids=")
+                if path == "/gpu/get_cumulative_energy":
+                    answer = {number: {"energy_mj": daemon.gpu_mj[number]} for number in wanted.split(",")}
                 body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(daemon.status if self.path != "/discover" else 200)
                 self.send_header("Content-Length", str(len(body)))

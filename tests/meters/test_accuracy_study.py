@@ -11,7 +11,7 @@ import pytest
 
 from energybench.meters.characterise import characterise
 from energybench.meters.repeats import repeated
-from energybench.meters.rise_time import averaging_s
+from energybench.meters.rise_time import averaging_s, find_rise_time_s
 from energybench.meters.window import Window
 from energybench.records.reading import Domain, Reading
 
@@ -79,6 +79,22 @@ def test_characterising_finds_how_long_the_sensor_averages(averaging_window_s, e
     found = characterise(meter, load=lambda duration_s: study.work(meter, duration_s, 8 * study.STATIC_W))
     assert averaging_s(found) == pytest.approx(expected_s, abs=0.015, rel=0.1)
     assert found.update_noise_rel == pytest.approx(0.01, rel=0.4)
+
+
+@pytest.mark.parametrize(("averaging_window_s", "steps"), [(0.1, 1), (1.0, 3)])
+def test_a_step_that_is_shown_at_once_needs_no_second_one(averaging_window_s, steps):
+    """Three steps for a sensor that lags, whose crossings the noise moves."""
+    meter = study.make_device(study.Case("one", {"averaging_window_s": averaging_window_s}), seed=3)
+    begin_s = meter.clock.now_ns() / 1e9
+    rise_s = find_rise_time_s(
+        meter,
+        lambda duration_s: study.work(meter, duration_s, 8 * study.STATIC_W),
+        update_period_s=0.1,
+        idle_power_w=study.STATIC_W,
+    )
+    assert rise_s is not None
+    # Each step is watched for 2.5 s, and before all but the first the device idles for as long.
+    assert meter.clock.now_ns() / 1e9 - begin_s == pytest.approx(2.5 * (2 * steps - 1), abs=0.2)
 
 
 def test_a_load_that_makes_no_step_finds_no_rise():

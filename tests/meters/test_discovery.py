@@ -37,7 +37,6 @@ MODULES = (rapl_perf, rapl_powercap, rapl_msr, nvml, amdsmi, pyrapl, zeusd, hwmo
         ("pyrapl", {"device": "cuda"}, "--meter nvml"),
         ("nvml", {}, "--device cuda:0"),
         ("amdsmi", {}, "--device cuda:0"),
-        ("zeusd", {"device": "cuda:0"}, "--meter nvml"),
         ("hwmon:chip/label", {"device": "cuda:0"}, "--meter nvml"),
         ("jetson:1", {}, "unknown"),
         ("auto", {"device": "tpu"}, "cpu, cuda or cuda:N"),

@@ -190,14 +190,73 @@ def test_amd_memory_controllers_tell_reads_from_writes(machine, opened):
 
 
 @pytest.mark.parametrize("names", [("data_read", "data_write"), ("data_reads", "data_writes")])
-def test_a_hybrid_part_shows_its_memory_and_no_core_event(machine, opened, names):
-    root = machine(CoreEvent("instructions", TASK_CLOCK))
+def test_memory_of_client_and_hybrid_parts(machine, opened, names):
+    root = machine(CoreEvent("flops", ABSENT))
     devices = root / "sys/bus/event_source/devices"
     (devices / "cpu").rename(devices / "cpu_core")
     described(devices / "uncore_imc_free_running_0", 31, names)
     counts = HardwareCounters(root).count(lambda: None)
     assert counts.counted == {"dram_read_bytes": 6400, "dram_write_bytes": 6400}
     assert counts.kind == "simulated"
+
+
+#: PMU types of the two kinds of core, and the codes of the events below.
+CORE, ATOM, INSTRUCTIONS, FLOPS = 4, 10, 0xC0, 0x02C7
+
+
+@pytest.fixture
+def hybrid(machine, monkeypatch):
+    """Counters of a hybrid part whose PMUs answer with given (count, ns enabled, ns running)."""
+    root = machine(CoreEvent("instructions", INSTRUCTIONS), CoreEvent("fp32_flops", FLOPS, weight=4))
+    devices = root / "sys/bus/event_source/devices"
+    (devices / "cpu").rename(devices / "cpu_core")
+    (devices / "cpu_atom").mkdir()
+    for name, pmu_type in (("cpu_core", CORE), ("cpu_atom", ATOM)):
+        (devices / name / "type").write_text(f"{pmu_type}\n")
+    answers: dict[tuple[int, int], tuple[int, int, int]] = {}
+
+    def counter(pmu_type: int, config: int) -> int:
+        read_end, write_end = os.pipe()
+        os.write(write_end, b"".join(v.to_bytes(8, "little") for v in answers[pmu_type, config]))
+        os.close(write_end)
+        return read_end
+
+    monkeypatch.setattr(hardware_counters, "open_task_counter", counter)
+    monkeypatch.setattr(hardware_counters, "control_counter", lambda descriptor, *, enable: None)
+    return HardwareCounters(root), answers
+
+
+def test_both_kinds_of_core_of_a_hybrid_part_are_counted(hybrid):
+    """A thread that moved between them: each PMU counted its part of the time. FLOPs of the rest nobody counted."""
+    counters, answers = hybrid
+    answers |= {
+        (CORE, INSTRUCTIONS): (600, 10_000_000, 6_000_000),
+        (ATOM, INSTRUCTIONS): (300, 9_990_000, 3_995_000),
+        (CORE, FLOPS): (50, 10_000_000, 6_000_000),
+    }
+    counts = counters.count(lambda: None)
+    assert counts.counted == {"instructions": 900}
+    assert counts.kind == "simulated"
+
+
+def test_work_that_stayed_on_performance_cores_has_its_flops(hybrid):
+    counters, answers = hybrid
+    answers |= {
+        (CORE, INSTRUCTIONS): (600, 10_000_000, 10_000_000),
+        (ATOM, INSTRUCTIONS): (0, 9_990_000, 0),
+        (CORE, FLOPS): (50, 10_000_000, 10_000_000),
+    }
+    assert counters.count(lambda: None).counted == {"instructions": 600, "fp32_flops": 200}
+
+
+def test_time_that_neither_kind_of_core_counted_is_refused(hybrid):
+    counters, answers = hybrid
+    answers |= {
+        (CORE, INSTRUCTIONS): (600, 10_000_000, 6_000_000),
+        (ATOM, INSTRUCTIONS): (100, 10_000_000, 2_000_000),
+    }
+    with pytest.raises(MeterUnavailable, match="80% of the time"):
+        counters.count(lambda: None)
 
 
 def test_two_sets_of_events_for_one_traffic_are_counted_once(machine, opened):

@@ -22,6 +22,7 @@ from energybench.meters.simulated import SimulatedMeter
 from energybench.meters.virtual_device import VirtualDevice
 from energybench.meters.window import Window
 from energybench.meters.zeusd import ZeusdMeter
+from energybench.meters.zeusd_gpu import ZeusdGpuMeter
 from energybench.records.reading import Domain, Reading
 from energybench.records.window_readings import WindowReadings
 
@@ -122,7 +123,15 @@ def daemon_of_zeus(tree: Any, zeus_daemon: Any, **_: Any) -> Any:
     return ZeusdMeter(zeus_daemon(str(tree.root / "zeusd.sock")).path)
 
 
+def gpu_of_a_daemon_of_zeus(tree: Any, zeus_daemon: Any, **_: Any) -> Any:
+    daemon = zeus_daemon(str(tree.root / "zeusd-gpu.sock"))
+    daemon.discover |= {"gpus": [{"id": 0, "name": "NVIDIA A40"}], "enabled_api_groups": ["gpu-read"]}
+    daemon.gpu_mj = {"0": 1}
+    return ZeusdGpuMeter(0, daemon.path)
+
+
 WAYS = [
+    gpu_of_a_daemon_of_zeus,
     sensors_root,
     jetson_root,
     registers_root,
@@ -161,6 +170,41 @@ def test_no_dry_run_measures(
     assert m.kind == expected
     assert {w.kind for w in m.windows} == {expected}
     assert m.to_dict()["kind"] == expected
+    meter.close()
+
+
+@pytest.mark.parametrize(
+    ("way", "integrates"),
+    [
+        (rapl_root, True),
+        (registers_root, True),
+        (pyrapl_sensor, True),
+        (daemon_of_zeus, False),
+        (gpu_of_a_daemon_of_zeus, False),
+        (nvml_library, False),
+        (amd_library, False),
+        (sensors_root, False),
+        (jetson_root, False),
+    ],
+    ids=lambda way: getattr(way, "__name__", ""),
+)
+def test_only_rapl_is_said_to_integrate_the_whole_period(
+    way, integrates, powercap_tree, fake_nvml, monkeypatch, msr_tree, fake_amdsmi, zeus_daemon
+):
+    """The Intel SDM says so of the registers; nobody says so of a board's sensor, nor when the daemon last looked.
+
+    An aligned edge is then charged with the time between two polls and not with a whole period
+    (`test_an_aligned_edge_of_a_whole_period_counter_is_charged_with_the_polls`), so it must not be claimed lightly.
+    """
+    meter = way(
+        tree=powercap_tree,
+        fake_nvml=fake_nvml,
+        monkeypatch=monkeypatch,
+        msr_tree=msr_tree,
+        fake_amdsmi=fake_amdsmi,
+        zeus_daemon=zeus_daemon,
+    )
+    assert getattr(meter, "integrates_whole_period", False) is integrates
     meter.close()
 
 

@@ -269,6 +269,7 @@ def test_perf_event_is_preferred(real_call, pmu_tree, powercap_tree):
         pmu_tree.event(name)
     meter = rapl.open_rapl(root)
     assert meter.name == "rapl:perf"
+    assert getattr(meter, "integrates_whole_period", False)
     meter.close()
 
 

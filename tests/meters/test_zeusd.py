@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ from energybench.app import open_window
 from energybench.app.measure import close_meters, measure
 from energybench.errors import MeterPermissionError, MeterUnavailable
 from energybench.meters import zeusd
+from energybench.meters.discovery import open_meter
 from energybench.meters.zeusd import ZeusdMeter
+from energybench.meters.zeusd_gpu import ZeusdGpuMeter
 
 
 @pytest.fixture
@@ -98,3 +102,99 @@ def test_a_daemon_that_goes_away_is_no_energy(daemon):
     with pytest.raises(MeterUnavailable):
         meter.read()
     meter.close()
+
+
+@pytest.fixture
+def gpus(daemon, monkeypatch):
+    """Two boards of one kind; the daemon numbers them against the order of their addresses."""
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(name, raising=False)
+    daemon.discover |= {
+        "gpus": [
+            {"id": 0, "name": "NVIDIA A40", "pci_address": "0000:c1:00.0", "cumulative_energy_available": True},
+            {"id": 1, "name": "NVIDIA A40", "pci_address": "0000:41:00.0", "cumulative_energy_available": True},
+        ],
+        "enabled_api_groups": ["cpu-read", "gpu-read"],
+    }
+    daemon.gpu_mj = {"0": 500_000, "1": 900_000}
+    monkeypatch.setenv("ZEUSD_SOCK_PATH", daemon.path)
+    return daemon
+
+
+def test_a_gpu_of_the_daemon_is_found_by_its_address_and_read(gpus):
+    meter = open_meter("zeusd", device="cuda:1")  # the higher address, which the daemon calls 0
+    with measure("block", meter=meter) as m:
+        gpus.gpu_mj["0"] += 12_345
+        gpus.gpu_mj["1"] += 1
+    assert m.energy_j == pytest.approx(12.345)
+    assert (m.kind, [d.name for d in meter.domains]) == ("simulated", ["gpu-1"])
+    assert gpus.asked[-1][0] == "/gpu/get_cumulative_energy?gpu_ids=0"
+    close_meters()
+    meter.close()
+    with pytest.raises(MeterUnavailable, match="closed"):
+        meter.read()
+
+
+def test_cudas_rules_hold_for_the_daemons_gpus(gpus, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    ZeusdGpuMeter(0).close()
+    assert gpus.asked[-1][0].endswith("gpu_ids=0")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    gpus.discover["gpus"][0]["name"] = "NVIDIA H100"
+    with pytest.raises(MeterUnavailable, match="CUDA_DEVICE_ORDER"):
+        ZeusdGpuMeter(0)
+    with pytest.raises(MeterUnavailable, match="no GPU 2"):
+        ZeusdGpuMeter(2)
+
+
+def test_torch_names_the_daemons_gpu(gpus, monkeypatch):
+    properties = SimpleNamespace(pci_domain_id=0, pci_bus_id=0xC1, pci_device_id=0)
+    cuda = SimpleNamespace(
+        is_initialized=lambda: True, device_count=lambda: 1, get_device_properties=lambda _index: properties
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    ZeusdGpuMeter(0).close()
+    assert gpus.asked[-1][0].endswith("gpu_ids=0")
+    properties.pci_bus_id = 0x99
+    with pytest.raises(MeterUnavailable, match="no GPU at 00000000:99:00.0"):
+        ZeusdGpuMeter(0)
+
+
+def test_a_superchip_of_the_daemon_is_a_module(gpus):
+    for gpu in gpus.discover["gpus"]:
+        gpu["name"] = "NVIDIA GH200 480GB"
+    meter = ZeusdGpuMeter(0)
+    assert [d.name for d in meter.domains] == ["module-0"]
+    meter.close()
+
+
+def test_gpus_that_the_daemon_cannot_count(gpus, daemon):
+    gpus.discover["gpus"][1]["cumulative_energy_available"] = False
+    with pytest.raises(MeterUnavailable, match="trusts no energy counter of GPU 0"):
+        ZeusdGpuMeter(0)
+    infos = zeusd.discover()
+    assert [info.observed for info in infos] == [
+        "a Zeus daemon with package-0, dram-0, package-1",
+        "a Zeus daemon with GPU 0 (NVIDIA A40)",
+    ]
+    gpus.gpu_mj["0"] = 1.5
+    with pytest.raises(MeterUnavailable, match="not that of zeusd"):
+        ZeusdGpuMeter(1)
+    del gpus.discover["gpus"][0]["pci_address"]
+    with pytest.raises(MeterUnavailable, match="does not say where its 2 GPUs are"):
+        ZeusdGpuMeter(1)
+    gpus.discover["gpus"] = [{"name": "NVIDIA A40"}]
+    with pytest.raises(MeterUnavailable, match="not that of zeusd"):
+        ZeusdGpuMeter(0)
+    gpus.discover["gpus"] = []
+    with pytest.raises(MeterUnavailable, match="no GPU to read"):
+        ZeusdGpuMeter(0)
+    gpus.discover["enabled_api_groups"] = ["cpu-read"]
+    with pytest.raises(MeterUnavailable, match="does not serve GPUs"):
+        ZeusdGpuMeter(0)
+    assert len(zeusd.discover()) == 1
+
+
+def test_a_daemon_of_gpus_alone_is_found(gpus):
+    gpus.discover["enabled_api_groups"] = ["gpu-read"]
+    assert [info.observed for info in zeusd.discover()] == ["a Zeus daemon with GPU 0 (NVIDIA A40), GPU 1 (NVIDIA A40)"]
