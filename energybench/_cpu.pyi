@@ -104,6 +104,23 @@ def conv2d_backward(
     threads: int,
     counting: bool,
 ) -> _Counts | None: ...
+def conv2d_nhwc_backward(
+    dy: _Array,
+    x: _Array,
+    w: _Array,
+    dx: _Array,
+    dw: _Array,
+    db: _Array | None,
+    scratch: _Array | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    direct: bool,
+    variant: str,
+    threads: int,
+    counting: bool,
+) -> _Counts | None: ...
 def cross_entropy(
     x: _Array, targets: _Array, y: _Array, loss: _Array, variant: str, threads: int, counting: bool
 ) -> _Counts | None: ...

@@ -11,6 +11,8 @@ from benchmarks.kernel_cases import Case, kernel_case, normal
 
 #: Copies reach the vendor's, as pooling does; convolutions 0.9 of it, and depthwise all of it.
 _COPY, _CONV, _DEPTHWISE = 1.0, 0.9, 1.0
+#: No goal is stated for the gradients: they are measured and reported.
+_REPORTED: Final = 0.0
 _IMAGE: Final = normal(1, 64, 56, 56)
 _PIXELS: Final = normal(1, 56, 56, 64)
 _PARTS: Final = tuple(normal(1, c, 28, 28) for c in (64, 128, 32, 32))
@@ -20,6 +22,34 @@ def _nhwc(label: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], goal: 
     x, w = (normal(*s).to(memory_format=torch.channels_last) for s in (x_shape, w_shape))
     ours = x.permute(0, 2, 3, 1), w.permute(0, 2, 3, 1)
     return kernel_case("layouts", label, goal, "conv2d_nhwc", lambda: F.conv2d(x, w, **options), *ours, **options)
+
+
+def _nhwc_backward(
+    label: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], *, padding: int = 0, groups: int = 1
+) -> Case:
+    x, w = (normal(*s).to(memory_format=torch.channels_last) for s in (x_shape, w_shape))
+    grad = normal(*F.conv2d(x, w, padding=padding, groups=groups).shape).to(memory_format=torch.channels_last)
+
+    def torchs() -> Any:
+        return torch.ops.aten.convolution_backward(
+            grad, x, w, None, [1, 1], [padding] * 2, [1, 1], False, [0, 0], groups, [True, True, False]
+        )
+
+    ours = (t.permute(0, 2, 3, 1) for t in (grad, x, w))
+    options: Any = {"padding": padding, "groups": groups}
+    return kernel_case("layouts", label, _REPORTED, "conv2d_nhwc_backward", torchs, *ours, **options)
+
+
+def _conv1d_backward(label: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], *, padding: int) -> Case:
+    x, w = normal(*x_shape), normal(*w_shape)
+    grad = normal(*F.conv1d(x, w, padding=padding).shape)
+
+    def torchs() -> Any:
+        return torch.ops.aten.convolution_backward(
+            grad, x, w, None, [1], [padding], [1], False, [0], 1, [True, True, False]
+        )
+
+    return kernel_case("layouts", label, _REPORTED, "conv1d_backward", torchs, grad, x, w, padding=padding)
 
 
 def _conv1d(label: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], **options: Any) -> Case:
@@ -53,4 +83,8 @@ CASES: Final = (
     _nhwc("depthwise 3×3, 512 at 14×14", (1, 512, 14, 14), (512, 1, 3, 3), _DEPTHWISE, padding=1, groups=512),
     _conv1d("3 taps, 64 of 1024 steps", (1, 64, 1024), (64, 64, 3), padding=1),
     _conv1d("9 taps dilation 4, 128 of 512 steps", (1, 128, 512), (128, 128, 9), padding=16, dilation=4),
+    _conv1d_backward("3 taps, 64 of 1024 steps", (1, 64, 1024), (64, 64, 3), padding=1),
+    _nhwc_backward("3×3, 64 at 56×56", (1, 64, 56, 56), (64, 64, 3, 3), padding=1),
+    _nhwc_backward("1×1, 64→256 at 56×56", (1, 64, 56, 56), (256, 64, 1, 1)),
+    _nhwc_backward("depthwise 3×3, 512 at 14×14", (1, 512, 14, 14), (512, 1, 3, 3), padding=1, groups=512),
 )

@@ -54,6 +54,12 @@ int eb_cpu_pool2d_backward(EbVariant variant, EbPool kind, EbDtype dtype, const 
                            const EbPoolArrays* arrays, int threads, eb::OpCounts* counts, EbError* error);
 int eb_cpu_conv2d_nhwc(EbVariant variant, EbDtype dtype, const eb::ConvShape* shape, const EbConv2dArrays* arrays,
                        int threads, eb::OpCounts* counts, EbError* error);
+// The gradients of x[n,h,w,c] with w[co,kh,kw,ci], of copies with a plane for each channel, which lie in `scratch`, of
+// eb_cpu_conv2d_nhwc_scratch elements. One launch.
+int eb_cpu_conv2d_nhwc_backward(EbVariant variant, EbDtype dtype, const eb::ConvShape* shape,
+                                const EbConv2dBackwardArrays* arrays, void* scratch, int threads, eb::OpCounts* counts,
+                                EbError* error);
+eb::Index eb_cpu_conv2d_nhwc_scratch(const eb::ConvShape* shape);
 int eb_cpu_pad2d(EbVariant variant, EbDtype dtype, const eb::PadShape* shape, const EbPadArrays* arrays, int threads,
                  eb::OpCounts* counts, EbError* error);
 int eb_cpu_pad2d_backward(EbVariant variant, EbDtype dtype, const eb::PadShape* shape, const EbPadArrays* arrays,

@@ -14,7 +14,7 @@ from energybench.kernels.families.attention import attention, attention_backward
 from energybench.kernels.families.batch_norm import BatchNorm, batch_norm, batch_norm_backward
 from energybench.kernels.families.conv import conv2d, conv2d_backward
 from energybench.kernels.families.conv1d import conv1d, conv1d_backward
-from energybench.kernels.families.conv_nhwc import conv2d_nhwc
+from energybench.kernels.families.conv_nhwc import conv2d_nhwc, conv2d_nhwc_backward
 from energybench.kernels.families.copies import (
     concat_channels,
     embedding,
@@ -98,6 +98,7 @@ __all__ = [
     "conv2d",
     "conv2d_backward",
     "conv2d_nhwc",
+    "conv2d_nhwc_backward",
     "count",
     "counted_run",
     "cross_entropy",

@@ -123,6 +123,19 @@ def conv2d_backward(
     return (dx, dw, db), m.tally
 
 
+def copies_of_layout(tally, *arrays):
+    """A copy of each array, with channels in its last dimension, whose layout changes."""
+    for array in arrays:
+        if array.shape[1] * array.shape[2] > 1 and array.shape[3] > 1:
+            tally.update(loads=array.size, stores=array.size, load_bytes=array.nbytes, store_bytes=array.nbytes)
+
+
+def conv2d_nhwc_backward(grad, x, w, **options):
+    (dx, dw, db), tally = conv2d_backward(*map(channels_first, (grad, x, w)), **options)
+    copies_of_layout(tally, grad, x, w, x, w)
+    return (dx.transpose(0, 2, 3, 1), dw.transpose(0, 2, 3, 1), db), tally
+
+
 def conv1d_backward(grad, x, w, *, has_bias=False, stride=1, padding=0, dilation=1, groups=1, algorithm="auto"):
     pairs = {"stride": (1, stride), "padding": (0, padding), "dilation": (1, dilation), "groups": groups}
     rows = (array[:, :, None] for array in (grad, x, w))
@@ -472,6 +485,7 @@ def brute_force() -> dict[str, Callable[..., Any]]:
         "conv2d_nhwc": conv2d_nhwc,
         "conv2d_backward": conv2d_backward,
         "conv1d_backward": conv1d_backward,
+        "conv2d_nhwc_backward": conv2d_nhwc_backward,
         "gru": gru,
         "gru_backward": gru_backward,
         "attention": attention,
@@ -857,6 +871,12 @@ def tuned_conv1d(rung, x, w, bias=None, *, stride=1, padding=0, dilation=1, grou
     return tuned_conv2d(rung, x[:, :, None], w[:, :, None], bias, groups=groups, algorithm=algorithm, **pairs)
 
 
+def tuned_conv2d_nhwc_backward(rung, grad, x, w, **options):
+    tally = tuned_conv2d_backward(rung, *map(channels_first, (grad, x, w)), **options)
+    copies_of_layout(tally, grad, x, w, x, w)
+    return tally
+
+
 def tuned_conv1d_backward(
     rung, grad, x, w, *, has_bias=False, stride=1, padding=0, dilation=1, groups=1, algorithm="auto"
 ):
@@ -1121,6 +1141,7 @@ TUNED: dict[str, Callable[..., Any]] = {
     "conv2d_nhwc": tuned_conv2d_nhwc,
     "conv2d_backward": tuned_conv2d_backward,
     "conv1d_backward": tuned_conv1d_backward,
+    "conv2d_nhwc_backward": tuned_conv2d_nhwc_backward,
     "linear": tuned_linear,
     "linear_backward": tuned_linear_backward,
     "gru": tuned_gru,

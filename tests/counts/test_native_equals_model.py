@@ -68,7 +68,12 @@ def test_conv2d(data, dtype):
     grad = torch.zeros_like(module(x)).detach()
     arrays = (grad, x, module.weight.detach())
     native = eb.kernels.count("conv2d_backward", *arrays, has_bias=module.bias is not None, **options)
-    assert shared(native) == shared(backward_pass(module, x.requires_grad_()))
+    model = shared(backward_pass(module, x.requires_grad_()))
+    assert shared(native) == model
+    with torch.no_grad():
+        channels_last = [array.permute(0, 2, 3, 1) for array in arrays]
+    of_pixels = eb.kernels.count("conv2d_nhwc_backward", *channels_last, has_bias=module.bias is not None, **options)
+    assert shared(of_pixels) == model
 
 
 @some

@@ -115,6 +115,13 @@ def test_conv2d_nhwc(agree, x, w, with_bias, options, dtype):
     agree("conv2d_nhwc", [nhwc(normal(1, *x, dtype=dtype))], [nhwc(normal(2, *w, dtype=dtype)), bias], **options)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("x", "w", "with_bias", "options"), [*CONVOLUTIONS, *OF_CHANNELS])
+def test_conv2d_nhwc_backward(agree, x, w, with_bias, options, dtype):
+    inputs, weights = gradient_arrays(x, w, options, dtype)
+    agree("conv2d_nhwc_backward", [*map(nhwc, inputs)], [*map(nhwc, weights)], has_bias=with_bias, **options)
+
+
 def gru_arrays(T, B, I, H, bias, gate, dtype="float32"):  # noqa: E741
     def make(*shape):
         return normal(sum(shape), *shape, dtype=dtype)

@@ -131,6 +131,27 @@ def test_conv1d_backward(case, dtype, check_gradients):
     check_gradients("conv1d_backward", F.conv1d, x, w, algorithms=ways, **options)
 
 
+@DTYPES
+@pytest.mark.parametrize("case", SPATIAL)
+def test_conv2d_nhwc_backward(case, dtype, check_gradients):
+    N, C_in, H, W, C_out, KH, KW, options = SPATIAL[case]
+    w = normal(C_out, C_in // options.get("groups", 1), KH, KW, dtype=dtype, seed=1)
+    check_gradients("conv2d_nhwc_backward", F.conv2d, normal(N, C_in, H, W, dtype=dtype), w, of_kernel=nhwc, **options)
+
+
+@pytest.mark.parametrize("case", SPATIAL)
+def test_gradients_have_the_bits_of_the_other_layout(case, rungs_here):
+    N, C_in, H, W, C_out, KH, KW, options = SPATIAL[case]
+    x, w = normal(N, C_in, H, W), normal(C_out, C_in // options.get("groups", 1), KH, KW, seed=1)
+    grad = normal(*F.conv2d(x, w, **options).shape, seed=2)
+    for variant in rungs_here("conv2d_nhwc_backward"):
+        how = {**options, "variant": variant, "has_bias": True}
+        dx, dw, db = kernels.conv2d_backward(grad, x, w, **how)
+        ours = kernels.conv2d_nhwc_backward(*map(nhwc, (grad, x, w)), **how)
+        for mine, other in zip(ours, (nhwc(dx), nhwc(dw), db), strict=True):
+            assert torch.equal(mine, other), variant
+
+
 def test_conv2d_nhwc_beyond_one_block_of_each_size(check):
     # 1600 pixels, 300 values of k and 1100 output channels: more than a block of the matrix product in every dimension
     x, w = normal(1, 12, 40, 40), normal(1100, 12, 5, 5, seed=1)
@@ -167,6 +188,23 @@ def test_views_unaligned_memory_and_numpy():
         assert torch.equal(of_views, of_copy)
 
 
+def test_gradients_of_views_unaligned_memory_and_numpy():
+    x, w, grad = normal(1, 6, 7, 5), normal(8, 3, 3, 5, seed=1), normal(1, 4, 5, 8, seed=2)
+    of_dense = kernels.conv2d_nhwc_backward(grad, x, w, has_bias=True)
+    wide = torch.full((1, 12, 14, 10), float("nan"))
+    wide[:, ::2, ::2, ::2] = x
+    apart = grad.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
+    assert not apart.is_contiguous()
+    image = x.numpy()
+    unaligned = np.frombuffer(b"\0" + image.tobytes(), np.uint8)[1:].view(np.float32).reshape(image.shape)
+    assert not unaligned.flags.aligned
+    of_views = kernels.conv2d_nhwc_backward(apart, wide[:, ::2, ::2, ::2], w, has_bias=True)
+    of_unaligned = kernels.conv2d_nhwc_backward(grad.numpy(), unaligned, w.numpy(), has_bias=True)
+    for dense, view, numpys in zip(of_dense, of_views, of_unaligned, strict=True):
+        assert torch.equal(view, dense)
+        np.testing.assert_array_equal(numpys, dense.numpy())
+
+
 def test_non_finite_numbers_reach_the_gradients_that_they_are_part_of():
     x, w, grad = normal(1, 2, 9), normal(3, 2, 3, seed=1), normal(1, 3, 7, seed=2)
     x[0, 1, 4], grad[0, 0, 3] = float("inf"), float("-inf")
@@ -184,7 +222,8 @@ def test_later_calls_of_a_kind_go_the_short_way():
     x, w = normal(1, 2, 13), normal(3, 2, 3, seed=1)
     kernels.conv1d(x, w, threads=1)
     kernels.conv1d_backward(normal(1, 3, 11), x, w, threads=1)
-    for name in ("conv1d", "conv1d_backward"):
+    kernels.conv2d_nhwc_backward(normal(1, 11, 1, 3), normal(1, 13, 1, 2), normal(3, 3, 1, 2), threads=1)
+    for name in ("conv1d", "conv1d_backward", "conv2d_nhwc_backward"):
         assert len(table_of(name) or ()) > 0, name
 
 
@@ -214,6 +253,24 @@ def test_later_calls_of_a_kind_go_the_short_way():
             "5 taps with dilation 1 do not fit in 3 steps",
         ),
         (lambda: kernels.conv2d_nhwc(torch.ones(1, 4, 4, 3), torch.ones(1, 3, 3, 4)), "w has shape"),
+        (
+            lambda: kernels.conv2d_nhwc_backward(
+                torch.ones(1, 2, 4, 1), torch.ones(1, 4, 4, 3), torch.ones(1, 3, 3, 3)
+            ),
+            r"grad has shape \[1, 2, 4, 1\], expected \[1, 2, 2, 1\] = .N, H_out, W_out, C_out.",
+        ),
+        (
+            lambda: kernels.conv2d_nhwc_backward(
+                torch.ones(1, 2, 2, 1).double(), torch.ones(1, 4, 4, 3), torch.ones(1, 3, 3, 3)
+            ),
+            "grad is float64 and x is float32",
+        ),
+        (
+            lambda: kernels.conv2d_nhwc_backward(
+                torch.ones(1, 2, 2, 1), torch.ones(1, 4, 4, 3), torch.ones(1, 3, 3, 3), padding=2**31 - 1
+            ),
+            "y .* give smaller sizes",
+        ),
         (lambda: kernels.conv2d_nhwc(torch.ones(4, 4, 3), torch.ones(1, 3, 3, 3)), "give 4: .N, H, W, C_in."),
     ],
 )

@@ -8,18 +8,22 @@ namespace eb::bindings {
 
 using Pair = std::pair<Index, Index>;
 
+// A shape that was read from a call. Raises where it cannot be convolved.
+inline ConvShape checked(const ConvShape& s) {
+  require(s.stride_h > 0 && s.stride_w > 0 && s.dilation_h > 0 && s.dilation_w > 0 && s.padding_h >= 0 &&
+              s.padding_w >= 0 && s.groups > 0,
+          "stride, dilation and groups must be positive, padding not negative");
+  require(s.KH > 0 && s.KW > 0 && s.C_in % s.groups == 0 && s.C_out % s.groups == 0, "channels and groups do not fit");
+  return s;
+}
+
 // The shape of a convolution of images of x's sizes with weights of w's.
 inline ConvShape conv_shape(const py::array& x, const py::array& w, bool has_bias, Pair stride, Pair padding,
                             Pair dilation, Index groups, bool direct) {
   require(x.ndim() == 4 && w.ndim() == 4, "x and w must have four dimensions");
-  require(stride.first > 0 && stride.second > 0 && dilation.first > 0 && dilation.second > 0 && padding.first >= 0 &&
-              padding.second >= 0 && groups > 0,
-          "stride, dilation and groups must be positive, padding not negative");
-  const ConvShape s{x.shape(0),      x.shape(1),   x.shape(2),       x.shape(3),    w.shape(0),     w.shape(2),
-                    w.shape(3),      stride.first, stride.second,    padding.first, padding.second, dilation.first,
-                    dilation.second, groups,       has_bias ? 1 : 0, direct ? 1 : 0};
-  require(s.KH > 0 && s.KW > 0 && s.C_in % groups == 0 && s.C_out % groups == 0, "channels and groups do not fit");
-  return s;
+  return checked({x.shape(0), x.shape(1), x.shape(2), x.shape(3), w.shape(0), w.shape(2), w.shape(3), stride.first,
+                  stride.second, padding.first, padding.second, dilation.first, dilation.second, groups,
+                  has_bias ? 1 : 0, direct ? 1 : 0});
 }
 
 inline py::object conv2d(const py::array& x, const py::array& w, const py::object& bias, const py::array& y,

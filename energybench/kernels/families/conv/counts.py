@@ -169,7 +169,15 @@ def _direct_backward(s: ConvShape, rung: str, dtype: str) -> Issued:
 
 
 def conv2d_backward(shape: ConvShape, request: CountRequest) -> OpCounts:
-    """Counts of dx, dw and db: each product of the forward pass has one partner in dx and one in dw."""
+    """Counts of dx, dw and db of `conv2d`."""
+    return gradients(shape, request, Issued())
+
+
+def gradients(shape: ConvShape, request: CountRequest, copies: Issued) -> OpCounts:
+    """Counts of dx, dw and db: each product of the forward pass has one partner in dx and one in dw.
+
+    `copies`  what is moved besides, for a layout that the kernel does not read
+    """
     channels = shape.C_in // shape.groups
     inputs, outputs = shape.N * shape.C_in * shape.H * shape.W, shape.N * shape.C_out * shape.H_out * shape.W_out
     weights, biases = shape.C_out * channels * shape.KH * shape.KW, shape.C_out if shape.has_bias else 0
@@ -184,7 +192,7 @@ def conv2d_backward(shape: ConvShape, request: CountRequest) -> OpCounts:
         rung, dtype = request.variant, request.dtype
         issued = patch_sums(input_gradient_sums(shape), rung, dtype, has_bias=False)
         issued = issued + weight_gradient(forward_sums(shape), rung, dtype)
-    issued = issued + Issued(adds, biases)
+    issued = issued + copies + Issued(adds, biases)
     return request.tallies(
         compulsory=Traffic(outputs + inputs + weights, inputs + weights + biases, weights),
         issued=Traffic(issued.loads, issued.stores, issued.weight_loads),

@@ -22,7 +22,7 @@ def run_conv2d(call: Call, s: ConvShape, *arrays: Any) -> OpCounts | None:
 
 
 def run_conv2d_backward(call: Call, s: ConvShape, *arrays: Any) -> OpCounts | None:
-    """Gradients of such a convolution: `arrays` are grad, x and w, and where dx, dw and db go."""
+    """Gradients of such a convolution: `arrays` are grad, x and w, where dx, dw and db go, and scratch."""
     return call.run_cpu(*arrays, s.stride, s.padding, s.dilation, s.groups, s.direct)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from energybench.kernels.closed_form import CountRequest
-from energybench.kernels.families.conv.counts import convolution, naive_issued, taps
+from energybench.kernels.families.conv.counts import convolution, gradients, naive_issued, taps
 from energybench.kernels.families.conv.patches import Issued
 from energybench.kernels.families.conv.shape import ConvShape
 from energybench.kernels.tiles import gemm_traffic, lanes
@@ -64,3 +64,21 @@ def conv2d_nhwc(shape: ConvShape, request: CountRequest) -> OpCounts:
         return convolution(shape, request, naive_issued(shape))
     rung = _depthwise if shape.direct else _patches
     return convolution(shape, request, rung(shape, request.variant, request.dtype))
+
+
+def copies(shape: ConvShape) -> Issued:
+    """x, dy and w with a plane for each channel, dx and dw back; where there is one channel or pixel nothing moves."""
+
+    def elements(images: int, channels: int, pixels: int) -> int:
+        return images * channels * pixels if min(channels, pixels) > 1 else 0
+
+    inputs = elements(shape.N, shape.C_in, shape.H * shape.W)
+    outputs = elements(shape.N, shape.C_out, shape.H_out * shape.W_out)
+    weights = elements(shape.C_out, shape.C_in // shape.groups, shape.KH * shape.KW)
+    moved = 2 * (inputs + weights) + outputs
+    return Issued(moved, moved)
+
+
+def conv2d_nhwc_backward(shape: ConvShape, request: CountRequest) -> OpCounts:
+    """Counts of dx, dw and db: `conv2d_backward`'s, and the copies that it works on."""
+    return gradients(shape, request, copies(shape))
