@@ -32,6 +32,7 @@ from energybench.model.equation import Equation
 from energybench.model.features import FeatureTable, FloatArray
 from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations, Target
+from energybench.model.physical import CACHE_SAVING
 from energybench.model.time_law import TimeLaw
 from energybench.records.sealed import refuse_sealed
 from energybench.records.timed_network import TimedNetwork
@@ -102,6 +103,10 @@ def fit_records(
     if optional == "auto" and equation == "physical":
         terms = needed_terms(rows, everything.take(held), by_kernel_class=by_kernel_class is True)
     refuse_untold(terms.kept, rows)
+    n_cold = int((rows.table.column("is_cold") > 0).sum())
+    if n_cold and CACHE_SAVING not in terms.kept:
+        # their traffic costs something else than that of a hot row, and nothing here would price it
+        rows = replace(rows.take(rows.table.column("is_cold") == 0), left_out={**rows.left_out, "cold caches": n_cold})
     shrinkage: Shrinkage | None = None
     chosen = _equation(equation, rows, by_kernel_class=by_kernel_class is True, optional=terms.kept)
     if equation == "physical" and by_kernel_class == "auto":

@@ -99,6 +99,7 @@ def time_scores(law: TimeLaw, networks: Sequence[TimedNetwork]) -> dict[str, tup
 def _timed(table: FeatureTable, rows: BoolArray | None) -> FeatureTable:
     time_s = table.column("time_s")
     work = (table.column("macs") > 0) | (table.column("bytes") > 0) | (table.column("other_flops") > 0)
+    work &= table.column("is_cold") == 0  # what is estimated runs as hot rows do
     usable = work & np.isfinite(time_s) & (time_s > 0) & (table.kernel_class != "idle")
     if rows is not None:
         usable &= rows

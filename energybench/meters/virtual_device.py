@@ -119,6 +119,7 @@ class VirtualDevice:
         kernel_class: str = "gemm",
         dtype: str | None = None,
         zero_share: float = 0.0,
+        is_cold: bool = False,
     ) -> Second:
         """Run `calls` calls of that much work each, back to back; returns how long they took, in virtual seconds.
 
@@ -128,6 +129,7 @@ class VirtualDevice:
             kernel_class: Names the kernel for the hidden spread between kernels.
             dtype: The same; the element type with the most MACs when not given.
             zero_share: Share of zeros in the data, 0…1, for ``[values] zero_sensitivity``.
+            is_cold: No byte comes from the cache of ``[cache]``.
 
         Raises:
             UsageError: no cost is planted for an element type, the traffic is not compulsory, or an argument is wrong.
@@ -140,7 +142,7 @@ class VirtualDevice:
             raise UsageError(
                 f"the virtual device prices compulsory traffic, not {counts.traffic_basis}; count it as compulsory"
             )
-        work = self._work(counts, kernel_class, dtype, zero_share)
+        work = self._work(counts, kernel_class, dtype, zero_share, is_cold)
         self._clock_rel = self._clock_under_cap(work)
         duration_s, dynamic_j = self._at_clock(work, self._clock_rel)
         if self.scenario.dispatch_s:
@@ -160,7 +162,7 @@ class VirtualDevice:
             self._pass(whole_ns, work_j, busy=True)
         return ns_to_s(whole_ns)
 
-    def _work(self, counts: OpCounts, kernel_class: str, dtype: str | None, zero_share: float) -> _Work:
+    def _work(self, counts: OpCounts, kernel_class: str, dtype: str | None, zero_share: float, is_cold: bool) -> _Work:
         planted, time = self.scenario.planted, self.scenario.time
         mac_j = mac_s = unit_s = 0.0
         for name, tally in counts.by_dtype.items():
@@ -178,7 +180,7 @@ class VirtualDevice:
         return _Work(
             core_j=energy_factor
             * (mac_j * (1 - self.scenario.zero_sensitivity * zero_share) + planted.other_flop_j * counts.other_flops),
-            other_j=energy_factor * self._traffic_j(counts.bytes) + planted.launch_j * counts.launches,
+            other_j=energy_factor * self._traffic_j(counts.bytes, is_cold) + planted.launch_j * counts.launches,
             core_s=time_factor * mac_s,
             memory_s=time_factor * counts.bytes / time.byte_rate,
             launch_s=time.launch_s * counts.launches,
@@ -195,9 +197,9 @@ class VirtualDevice:
         waves = -(-tiles // tile.sm_count)
         return tiles * tile_macs, waves * tile.sm_count * tile_macs
 
-    def _traffic_j(self, traffic_bytes: int) -> Joule:
+    def _traffic_j(self, traffic_bytes: int, is_cold: bool) -> Joule:
         cache, byte_j = self.scenario.cache, self.scenario.planted.byte_j
-        if cache is None:
+        if cache is None or is_cold:
             return byte_j * traffic_bytes
         near = min(traffic_bytes, cache.l2_bytes)
         return cache.l2_byte_j * near + byte_j * (traffic_bytes - near)

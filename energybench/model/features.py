@@ -208,4 +208,6 @@ class FeatureTable:
         if "input_distribution" in frame.columns:
             shares = {text: zero_share(text) for text in frame["input_distribution"].unique()}
             numbers["zero_share"] = frame["input_distribution"].map(shares).to_numpy(dtype=np.float64)
+        if "caches" in frame.columns:
+            numbers["is_cold"] = np.asarray(frame["caches"].to_numpy(dtype=object) == "cold", dtype=np.float64)
         return cls(numbers, frame["kernel_class"].to_numpy(dtype=object))

@@ -156,6 +156,11 @@ class Observations:
                     raise RecordError("every window is marked invalid; see invalid_reason and measure again")
                 frame = frame[valid]
                 labels = {name: values[valid] for name, values in labels.items()}
+        own = _on_the_usual_threads(frame)
+        if not own.all():
+            left_out["on other CPU threads than most rows"] = int((~own).sum())
+            frame = frame[own]
+            labels = {name: values[own] for name, values in labels.items()}
         one = {name: _single(frame, labels, name, why) for name, why in _ONE_VALUE.items()}
         if one["kind"] not in KINDS:
             raise RecordError(f"kind {one['kind']!r} is unknown; it is one of {', '.join(KINDS)}")
@@ -239,6 +244,17 @@ def _text(frame: pd.DataFrame, name: str) -> LabelArray:
 
 def _missing(value: Any) -> bool:
     return value is None or value != value or type(value).__name__ == "NAType"
+
+
+def _on_the_usual_threads(frame: pd.DataFrame) -> BoolArray:
+    """Rows on the number of threads that most rows have, (n,): coefficients and durations belong to one number."""
+    if "threads" not in frame.columns:
+        return np.ones(len(frame), dtype=np.bool_)
+    threads = frame["threads"].to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers, counts = np.unique(threads[np.isfinite(threads)], return_counts=True)
+    if not len(numbers):
+        return np.ones(len(frame), dtype=np.bool_)
+    return np.asarray(~(np.isfinite(threads) & (threads != numbers[np.argmax(counts)])), dtype=np.bool_)
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> FloatArray:

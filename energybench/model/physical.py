@@ -8,7 +8,7 @@ Optional terms join it only where the records need them (`energybench.fitting.op
 of a call that does work and 0 in an idle window: a device with its clocks up draws more than an idle one whatever it
 computes. z is the share of zeros among the inputs, N_tile what a tiled kernel multiplies, its padding included, o the
 share of units that waves of tiles keep busy, C the size of the last cache (of a call that runs over and over, at most
-that much can still be there from the call before), f the clock: near the highest clock, what V² saves is linear in it.
+that much can still be there from the call before, and nothing where its caches are kept cold), f the clock: near the highest clock, what V² saves is linear in it.
 """
 
 from __future__ import annotations
@@ -118,8 +118,10 @@ _OPTIONAL: Final = {
         r"-\varepsilon_c \min(B, C)",
         "Choi et al. 2014, memory levels",
         "memory",
-        lambda t: -np.minimum(t.column("bytes"), np.nan_to_num(t.column("last_cache_bytes"))),
-        ("bytes", "last_cache_bytes"),
+        lambda t: (
+            -np.minimum(t.column("bytes"), np.nan_to_num(t.column("last_cache_bytes"))) * (1 - t.column("is_cold"))
+        ),
+        ("bytes", "last_cache_bytes", "is_cold"),
         additive=False,
         workloads="the same work on sizes below and far above the last cache",
         needs=("last_cache_bytes",),
@@ -153,6 +155,8 @@ def _relative_clock(table: FeatureTable) -> FloatArray:
     return np.where(np.isnan(clock), 1.0, np.minimum(clock, 1.0))
 
 
+#: The term without which rows with cold caches have no place in a fit.
+CACHE_SAVING: Final = "cache_saving_j"
 #: In the order in which a fit tries them.
 OPTIONAL_NAMES: Final = tuple(_OPTIONAL)
 

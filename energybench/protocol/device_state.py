@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from energybench.units import Second
+from energybench.protocol.cache_size import last_level_cache_bytes
+from energybench.units import Byte, Second
 
 #: Slowdowns that spoil a window, as NVML names them. A software power cap is not among them: it is the normal state
 #: of large GEMMs, and is recorded through the clock.
@@ -88,16 +89,9 @@ class CpuProbe:
             return None
         return sum(clocks) / len(clocks) if clocks else None
 
-    def last_cache_bytes(self) -> int | None:
-        """Size of the highest cache level of CPU 0 from sysfs, where ``size`` is in KiB with a K behind it."""
-        found: dict[int, int] = {}
-        for index in sorted(self._sys.glob("devices/system/cpu/cpu0/cache/index*")):
-            try:
-                text = (index / "size").read_text(encoding="ascii").strip()
-                found[int((index / "level").read_text(encoding="ascii"))] = int(text.removesuffix("K")) * 1024
-            except (OSError, ValueError):
-                continue
-        return found[max(found)] if found else None
+    def last_cache_bytes(self) -> Byte | None:
+        """Size of all caches of the highest level."""
+        return last_level_cache_bytes(self._sys)
 
     def highest_clock_mhz(self) -> float | None:
         """The highest clock that the governor may choose, from cpufreq, in kHz there."""

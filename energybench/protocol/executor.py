@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from energybench.errors import MeterUnavailable, UsageError
@@ -14,6 +15,7 @@ from energybench.protocol.host_memory import available_bytes
 from energybench.records.environment import Fact
 from energybench.records.input_distribution import zero_share
 from energybench.units import Byte
+from energybench.workloads.rotation import Rotation, copies_for
 from energybench.workloads.workload import Runnable, Workload
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ def workload_seed(name: str, seed: int) -> int:
 
 
 class _HostPrepared:
-    def __init__(self, runnable: Runnable, synchronise: Any, free: Any) -> None:
+    def __init__(self, runnable: Runnable, synchronise: Any, free: Callable[[], None]) -> None:
         self._runnable: Runnable | None = runnable
         self._synchronise = synchronise
         self._free = free
@@ -118,8 +120,7 @@ class _HostPrepared:
 
     def release(self) -> None:
         self._runnable = None
-        if self._free is not None:
-            self._free()
+        self._free()
 
 
 class HostExecutor:
@@ -139,7 +140,8 @@ class HostExecutor:
     def __init__(
         self, device: str = "cpu", *, threads: int | None = None, meter: EnergyMeter | None = None, seed: int = 0
     ) -> None:
-        torch, self._wait_policy = import_torch_passive()
+        self._torch, self._wait_policy = import_torch_passive()
+        torch = self._torch
         index = gpu_index(device)
         if threads is not None and threads < 1:
             raise UsageError(f"threads={threads} is not possible; give 1 or more")
@@ -152,7 +154,7 @@ class HostExecutor:
             self.threads: int | None = torch.get_num_threads()
             self.device_name = cpu_name()
             self._probe: CpuProbe | None = CpuProbe()
-            self._synchronise = self._free = self._free_on_gpu = None
+            self._synchronise = self._empty_cache = self._free_on_gpu = None
         else:
             if not torch.cuda.is_available():
                 raise MeterUnavailable(
@@ -166,21 +168,49 @@ class HostExecutor:
             self.device_name = torch.cuda.get_device_name(index)
             self._probe = None
             self._synchronise = lambda: torch.cuda.synchronize(index)
-            self._free = torch.cuda.empty_cache
+            self._empty_cache = torch.cuda.empty_cache
             self._free_on_gpu = lambda: torch.cuda.mem_get_info(index)[0]
 
     def prepare(self, workload: Workload) -> Prepared:
-        """Build on the device, run once, refuse outputs that are not finite, and what would not fit into memory."""
-        self._require_memory(workload)
-        runnable = workload.build(self.device, threads=self.threads, seed=workload_seed(workload.name, self._seed))
-        runnable.run()
-        if not runnable.is_finite():
-            raise NotFinite(f"{workload.name}: an output is NaN or infinite")
-        return _HostPrepared(runnable, self._synchronise, self._free)
+        """Build on the device, run once, refuse outputs that are not finite, and what would not fit into memory.
 
-    def _require_memory(self, workload: Workload) -> None:
+        A row with cold caches is built once for each copy of its operands. One with threads of its own has torch use
+        them until it is released.
+        """
+        copies = 1
+        if workload.caches == "cold":
+            copies = copies_for(workload.name, workload.counts().bytes, self._last_cache_bytes())
+        self._require_memory(workload, copies)
+        if workload.threads is not None and self._probe is None:
+            raise UsageError(f"{workload.name} asks for CPU threads, and {self.device} has none; leave the row out")
+        self._use_threads(workload.threads)
+        try:
+            threads = self.threads if workload.threads is None else workload.threads
+            runnable = workload.build(self.device, threads=threads, seed=workload_seed(workload.name, self._seed))
+            if copies > 1:
+                runnable = Rotation(runnable, copies)
+            runnable.run()
+            if not runnable.is_finite():
+                raise NotFinite(f"{workload.name}: an output is NaN or infinite")
+        except BaseException:
+            self._let_go()
+            raise
+        return _HostPrepared(runnable, self._synchronise, self._let_go)
+
+    def _use_threads(self, threads: int | None) -> None:
+        """Torch's own number, or the run's again."""
+        wanted = self.threads if threads is None else threads
+        if self._probe is not None and wanted is not None and wanted != self._torch.get_num_threads():
+            self._torch.set_num_threads(wanted)
+
+    def _let_go(self) -> None:
+        self._use_threads(None)
+        if self._empty_cache is not None:
+            self._empty_cache()
+
+    def _require_memory(self, workload: Workload, copies: int) -> None:
         """Raise NotEnoughMemory unless the workload fits; where nobody tells what is free, it is tried."""
-        needed_bytes = workload.needed_bytes()
+        needed_bytes = workload.needed_bytes(copies)
         if self._free_on_gpu is not None:
             _refuse_larger(workload.name, needed_bytes, self._free_on_gpu(), "on the GPU")
             needed_bytes = 2 * 4 * workload.parameters  # modules are made on the host
@@ -203,17 +233,20 @@ class HostExecutor:
         """Threads, how idle ones wait, and what the device says of its last cache, units and clock."""
         return {"threads": self.threads, "omp_wait_policy": self._wait_policy, **self._hardware()}
 
+    def _last_cache_bytes(self) -> Byte | None:
+        if self._probe is not None:
+            return self._probe.last_cache_bytes()
+        return int(self._torch.cuda.get_device_properties(self.device).L2_cache_size)
+
     def _hardware(self) -> dict[str, Fact]:
         if self._probe is not None:
             return {
-                "last_cache_bytes": self._probe.last_cache_bytes(),
+                "last_cache_bytes": self._last_cache_bytes(),
                 "compute_units": self.threads,
                 "highest_clock_mhz": self._probe.highest_clock_mhz(),
             }
-        import torch
-
-        gpu = torch.cuda.get_device_properties(self.device)
-        return {"last_cache_bytes": gpu.L2_cache_size, "compute_units": gpu.multi_processor_count}
+        gpu = self._torch.cuda.get_device_properties(self.device)
+        return {"last_cache_bytes": self._last_cache_bytes(), "compute_units": gpu.multi_processor_count}
 
 
 def _refuse_larger(name: str, needed_bytes: Byte, free_bytes: Byte, where: str) -> None:
@@ -242,6 +275,7 @@ class _VirtualPrepared:
             kernel_class=self._workload.kernel_class,
             dtype=self._workload.dtype,
             zero_share=zero_share(self._workload.input_distribution),
+            is_cold=self._workload.caches == "cold",
         )
 
     def fence(self) -> None:

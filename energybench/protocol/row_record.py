@@ -39,7 +39,7 @@ def row_record(
         meter: Its name.
         kind: Of its energy.
         device: Where the work ran.
-        threads: CPU threads it ran on, None where that means nothing.
+        threads: CPU threads it ran on unless the workload has its own; None where that means nothing.
         environment_sha256: Of the run.
         calls: In the window.
         begin_ns: When the work began, on the meter's clock.
@@ -82,10 +82,11 @@ def row_record(
         domains=values.domains,
         environment_sha256=environment_sha256,
         network=workload.network,
-        threads=threads,
+        threads=threads if threads is None or workload.threads is None else workload.threads,
         shape=workload.shape,
         components=workload.components(),
         input_distribution=workload.input_distribution,
+        caches=workload.caches,
         idle_power_w=idle_power_w,
         tdp_w=tdp_w,
         temp_c=max(temps, default=None),

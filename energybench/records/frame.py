@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PLAIN = (
     "run_id row_id workload kernel_id network family split kernel_class implementation direction dtype device threads "
     "meter kind calls repeat order begin_ns energy_j energy_uncertainty_j time_s idle_power_w tdp_w temp_c clock_mhz "
-    "parameters operators counts_source input_distribution valid invalid_reason environment_sha256"
+    "parameters operators counts_source input_distribution caches valid invalid_reason environment_sha256"
 ).split()
 
 #: Of a record's shape: tiles that its kernels worked on, and waves of them; only kernels whose grid is known have them.

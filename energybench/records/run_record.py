@@ -10,12 +10,14 @@ from typing import Any, Final
 from energybench.errors import RecordError
 from energybench.records import vocabulary
 from energybench.records.op_counts import OpCounts
-from energybench.records.vocabulary import Family, Implementation, KernelClass, Kind, Split
+from energybench.records.vocabulary import Caches, Family, Implementation, KernelClass, Kind, Split
 from energybench.units import Joule, Nanosecond, Second, Watt
 
 # Format history. A reader refuses a version it does not know and says so.
 #   1   first version
-SCHEMA_VERSION: Final = 1
+#   2   `caches`, absent and hot before
+SCHEMA_VERSION: Final = 2
+READ_VERSIONS: Final = (1, 2)
 
 #: What a record's `direction` may say: one direction of an operator, or a whole training step of a network.
 RECORD_DIRECTIONS: Final = (*vocabulary.DIRECTIONS, "training")
@@ -74,6 +76,7 @@ class RunRecord:
     shape: Mapping[str, int] = field(default_factory=dict)
     components: Mapping[str, int] = field(default_factory=dict)
     input_distribution: str = "normal(0,1)"
+    caches: Caches = "hot"
     idle_power_w: Watt | None = None
     tdp_w: Watt | None = None
     temp_c: float | None = None
@@ -130,15 +133,15 @@ class RunRecord:
     def from_dict(cls, data: Mapping[str, Any]) -> RunRecord:
         """The inverse of `to_dict`. Raises RecordError on an unknown version, a missing or an unknown key."""
         version = data.get("schema_version")
-        if version != SCHEMA_VERSION:
+        if version not in READ_VERSIONS:
             raise RecordError(
-                f"record has schema version {version!r}, this energybench reads {SCHEMA_VERSION}; "
+                f"record has schema version {version!r}, this energybench reads {SCHEMA_VERSION} and before; "
                 "read it with the version that wrote it"
             )
         try:
             counts = OpCounts.from_dict(data["counts"])
             domains = {str(name): DomainValue(**value) for name, value in data["domains"].items()}
-            return cls(**{**data, "counts": counts, "domains": domains})
+            return cls(**{**data, "counts": counts, "domains": domains, "schema_version": SCHEMA_VERSION})
         except (KeyError, TypeError, AttributeError) as error:
             raise RecordError(f"record is malformed ({error}); write it with RunRecord.to_dict") from error
 
@@ -149,6 +152,7 @@ _ALLOWED: Final[Mapping[str, tuple[object, ...]]] = {
     "split": vocabulary.SPLITS,
     "kernel_class": vocabulary.KERNEL_CLASSES,
     "implementation": vocabulary.IMPLEMENTATIONS,
+    "caches": vocabulary.CACHES,
     "direction": RECORD_DIRECTIONS,
     "kind": vocabulary.KINDS,
     "counts_source": COUNTS_SOURCES,

@@ -45,6 +45,10 @@ DIRECTIONS: Final[tuple[str, ...]] = get_args(Direction)
 Split: TypeAlias = Literal["fit", "heldout", "idle"]
 SPLITS: Final[tuple[str, ...]] = get_args(Split)
 
+#: Where the operands of a call lie when it begins: `hot`, as the call before left them; `cold`, out of every cache.
+Caches: TypeAlias = Literal["hot", "cold"]
+CACHES: Final[tuple[Caches, ...]] = get_args(Caches)
+
 #: `native` kernels are ours, `vendor` is the library behind torch, `none` runs nothing (idle).
 Implementation: TypeAlias = Literal["native", "vendor", "none"]
 IMPLEMENTATIONS: Final[tuple[str, ...]] = get_args(Implementation)

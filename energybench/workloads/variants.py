@@ -1,4 +1,4 @@
-"""Variants of the vendor's rows: other input values, a training step of one operator, a step of an optimiser."""
+"""Variants of a row (values, caches, threads, layout, rung, element type, training) and a step of an optimiser."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from energybench.errors import UsageError
 from energybench.records.op_counts import DTYPE_SHORT, OpCounts
 from energybench.workloads.inputs import DISTRIBUTIONS, all_finite, torch_dtype
+from energybench.workloads.native import NativeRecipe
 from energybench.workloads.vendor import ModuleRecipe, OperatorRecipe
 from energybench.workloads.workload import Runnable, Tally, Workload
 
@@ -43,15 +44,78 @@ def with_backward(workload: Workload) -> Workload:
     )
 
 
+def with_cold_caches(workload: Workload) -> Workload:
+    """The same row, each call on operands that are in no cache (`energybench.workloads.rotation`)."""
+    return replace(workload, name=f"{workload.name}/cold", caches="cold")
+
+
+def with_threads(workload: Workload, threads: int) -> Workload:
+    """The same row on so many CPU threads, whatever the run's."""
+    return replace(workload, name=f"{workload.name}/t{threads}", threads=threads)
+
+
+def with_channels_last(workload: Workload) -> Workload:
+    """A module on images with their channels innermost. Raises UsageError where the row has no images."""
+    if not isinstance(workload.recipe, ModuleRecipe) or any(len(s) != 4 for s in workload.recipe.shapes):
+        raise UsageError(f"{workload.name} has no images to lay out; use a row of a module on x[N, C, H, W]")
+    return replace(
+        workload,
+        name=f"{workload.name}/nhwc",
+        kernel_id=f"{workload.kernel_id}_nhwc",
+        recipe=replace(workload.recipe, channels_last=True),
+    )
+
+
+def with_rung(workload: Workload, rung: str) -> Workload:
+    """A native row on another rung of its kernel's ladder. Raises UsageError on a row of the vendor's."""
+    recipe = _native_recipe(workload)
+    return replace(
+        workload,
+        name=f"{workload.name}/{rung}",
+        kernel_id=workload.kernel_id.replace(f"_{recipe.variant}_", f"_{rung}_"),
+        recipe=replace(recipe, variant=rung),
+    )
+
+
+def in_float64(workload: Workload) -> Workload:
+    """A native row in double precision; vendor rows take their element type when made. Raises UsageError on these."""
+    recipe, short = _native_recipe(workload), DTYPE_SHORT["float64"]
+    return replace(
+        workload,
+        name=f"{workload.name}/{short}",
+        kernel_id=workload.kernel_id.replace("_fp32", f"_{short}"),
+        dtype="float64",
+        recipe=replace(recipe, dtype="float64"),
+    )
+
+
+def _native_recipe(workload: Workload) -> NativeRecipe:
+    if not isinstance(workload.recipe, NativeRecipe):
+        raise UsageError(f"{workload.name} is no native row; use one of energybench.workloads.native")
+    return workload.recipe
+
+
 class _Step:
-    def __init__(self, optimizer: torch.optim.Optimizer, parameters: list[torch.Tensor]) -> None:
-        self._optimizer, self._parameters = optimizer, parameters
+    """A step of an optimiser over one parameter. A deep copy has a parameter, gradient and state of its own."""
+
+    def __init__(
+        self, make: Callable[[Any], torch.optim.Optimizer], weight: torch.Tensor, gradient: torch.Tensor
+    ) -> None:
+        import torch
+
+        self._make, self._weight, self._gradient = make, weight, gradient
+        parameter = torch.nn.Parameter(weight)
+        parameter.grad = gradient
+        self._optimizer = make([parameter])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Step:
+        return _Step(self._make, self._weight.clone(), self._gradient.clone())
 
     def run(self) -> None:
         self._optimizer.step()
 
     def is_finite(self) -> bool:
-        return all_finite(self._parameters)
+        return all_finite(self._weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +153,7 @@ class OptimizerRecipe:
         generator = torch.Generator().manual_seed(seed)
         values = torch.randn((2, self.elements), generator=generator)
         weight, gradient = values.to(device=device, dtype=torch_dtype(self.dtype)).unbind(0)
-        parameter = torch.nn.Parameter(weight.clone())
-        parameter.grad = gradient.clone()
-        return _Step(make[self.optimizer]([parameter]), [parameter.detach()])
+        return _Step(make[self.optimizer], weight.clone(), gradient.clone())
 
 
 def optimizer_step(optimizer: str, elements: int, *, dtype: str = "float32") -> Workload:

@@ -19,17 +19,19 @@ if TYPE_CHECKING:
 Shapes = tuple[tuple[int, ...], ...]
 
 
-class _TorchCall:
-    def __init__(self, call: Callable[[], Any]) -> None:
+class TorchCall:
+    """A function or module on its arguments. It owns them: a deep copy runs on others of the same values."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         import torch
 
         self._no_grad = torch.no_grad
-        self._call = call
+        self._function, self._arguments = function, arguments
         self._output: Any = None
 
     def run(self) -> None:
         with self._no_grad():
-            self._output = self._call()
+            self._output = self._function(*self._arguments)
 
     def is_finite(self) -> bool:
         return all_finite(self._output)
@@ -68,12 +70,10 @@ class OperatorRecipe:
 
         inputs = normal_tensors(self.shapes, dtype=self.dtype, device=device, seed=seed, distribution=self.distribution)
         if self.into is None:
-            functional = self.functional
-            return _TorchCall(lambda: functional(*inputs))
+            return TorchCall(self.functional, *inputs)
         with torch.no_grad():
             out = self.functional(*inputs)
-        into = self.into
-        return _TorchCall(lambda: into(*inputs, out))
+        return TorchCall(self.into, *inputs, out)
 
 
 class _FunctionModule:
@@ -96,7 +96,8 @@ class ModuleRecipe:
 
     A training step is the forward pass, the sum of the outputs as a loss, and the backward pass.
 
-    `tokens`  above 0, the inputs are whole numbers below it instead of normal values
+    `tokens`         above 0, the inputs are whole numbers below it instead of normal values
+    `channels_last`  images and weights lie with their channels innermost (torch's ``channels_last``)
     """
 
     factory: Callable[[], torch.nn.Module]
@@ -105,6 +106,7 @@ class ModuleRecipe:
     training: bool = False
     component: str | None = None
     tokens: int = 0
+    channels_last: bool = False
 
     def tally(self) -> Tally:
         """Counts on the meta device: no weights are allocated, nothing runs."""
@@ -138,7 +140,10 @@ class ModuleRecipe:
             inputs = token_tensors(self.shapes, below=self.tokens, device=device, seed=seed)
         else:
             inputs = normal_tensors(self.shapes, dtype=self.dtype, device=device, seed=seed)
-        return _TrainingCall(model, inputs) if self.training else _TorchCall(lambda: model(*inputs))
+        if self.channels_last:
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            inputs = tuple(t.contiguous(memory_format=torch.channels_last) for t in inputs)
+        return _TrainingCall(model, inputs) if self.training else TorchCall(model, *inputs)
 
 
 class _TrainingCall:
@@ -479,4 +484,40 @@ def avg_pool(C: int, H: int, K: int, *, dtype: str = "float32") -> Workload:
 
     return _operator(
         "avg_pool", f"c{C}h{H}k{K}", "pool", functional, ((1, C, H, H),), {"C": C, "H": H, "K": K}, dtype=dtype
+    )
+
+
+def cross_entropy(rows: int, classes: int, *, dtype: str = "float32") -> Workload:
+    """Mean cross-entropy of logits x[rows, classes] with the classes 0, 1, 2 … in turn: the loss of a training step."""
+
+    def functional(x: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        targets = torch.arange(rows, device=x.device) % classes
+        return torch.nn.functional.cross_entropy(x, targets)
+
+    shape = {"rows": rows, "columns": classes}
+    return _operator("cross_entropy", f"r{rows}c{classes}", "loss", functional, ((rows, classes),), shape, dtype=dtype)
+
+
+def embedding(tokens: int, vocabulary: int, width: int, *, dtype: str = "float32") -> Workload:
+    """Rows of a table[vocabulary, width], one for each of `tokens` random numbers."""
+
+    def factory() -> torch.nn.Module:
+        import torch
+
+        return torch.nn.Embedding(vocabulary, width)
+
+    short = DTYPE_SHORT[dtype]
+    return Workload(
+        name=f"vendor/embedding/t{tokens}v{vocabulary}w{width}/{short}",
+        kernel_id=f"embedding_forward_vendor_{short}",
+        family="probe",
+        split="fit",
+        kernel_class="gather",
+        implementation="vendor",
+        dtype=dtype,
+        recipe=ModuleRecipe(factory, ((tokens,),), dtype, tokens=vocabulary),
+        shape={"tokens": tokens, "vocabulary": vocabulary, "width": width},
+        input_distribution="uniform tokens",
     )

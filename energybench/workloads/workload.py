@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Final, Protocol
 
 from energybench.records.op_counts import DTYPE_BYTES, OpCounts
-from energybench.records.vocabulary import Family, Implementation, KernelClass, Split
+from energybench.records.vocabulary import Caches, Family, Implementation, KernelClass, Split
 
 #: The recorded distribution of every input: independent standard normal values. Values alone move the energy of a
 #: large GEMM by tens of percent, so the distribution belongs to the workload.
@@ -63,7 +63,11 @@ class Recipe(Protocol):
 
 @dataclass(frozen=True)
 class Workload:
-    """One row of a design. `name` is stable: it identifies the row in records, seeds and a resumed run."""
+    """One row of a design. `name` is stable: it identifies the row in records, seeds and a resumed run.
+
+    `threads`  CPU threads it runs on, None for those of the run
+    `caches`   whether each call finds its operands where the last call left them, or out of every cache
+    """
 
     name: str
     kernel_id: str
@@ -77,6 +81,8 @@ class Workload:
     network: str | None = None
     shape: Mapping[str, int] = field(default_factory=dict)
     input_distribution: str = INPUT_DISTRIBUTION
+    threads: int | None = None
+    caches: Caches = "hot"
 
     @cached_property
     def tally(self) -> Tally:
@@ -107,16 +113,16 @@ class Workload:
         """FLOPs of one call per part of a Transformer [D18]."""
         return self.tally.components
 
-    def needed_bytes(self) -> int:
+    def needed_bytes(self, copies: int = 1) -> int:
         """Memory that building and running it may take on its device: a bound to refuse it by, not a measurement.
 
         Twice every tensor of every operator: the compulsory bytes hold each once for the operator that reads or writes
         it, which covers what training saves; a copy of another element type and the check of the outputs make two. To
         that come what libraries allocate beside the tensors: unfolded patches of a convolution, scores of an
-        attention, gates of a recurrent layer.
+        attention, gates of a recurrent layer. Each further copy of its operands (`Rotation`) adds the compulsory bytes.
         """
         counts = self.counts()
-        return 2 * counts.bytes + DTYPE_BYTES[self.dtype] * self._workspace_elements(counts)
+        return (1 + copies) * counts.bytes + DTYPE_BYTES[self.dtype] * self._workspace_elements(counts)
 
     def _workspace_elements(self, counts: OpCounts) -> int:
         shape = self.shape

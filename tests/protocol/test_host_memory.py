@@ -84,7 +84,7 @@ def test_a_gpu_has_memory_of_its_own(monkeypatch):
     host = HostExecutor("cpu")
     host._free_on_gpu = lambda: 1000
     with pytest.raises(NotEnoughMemory, match="are free on the GPU"):
-        host._require_memory(matmul(64, 64, 64))
+        host._require_memory(matmul(64, 64, 64), 1)
 
 
 def test_workspaces_are_counted():
