@@ -8,7 +8,8 @@ Optional terms join it only where the records need them (`energybench.fitting.op
 of a call that does work and 0 in an idle window: a device with its clocks up draws more than an idle one whatever it
 computes. z is the share of zeros among the inputs, N_tile what a tiled kernel multiplies, its padding included, o the
 share of units that waves of tiles keep busy, C the size of the last cache (of a call that runs over and over, at most
-that much can still be there from the call before, and nothing where its caches are kept cold), f the clock: near the highest clock, what V² saves is linear in it.
+that much can still be there from the call before, and nothing where its caches are kept cold), f the clock: near the
+highest clock, what V² saves is linear in it.
 """
 
 from __future__ import annotations

@@ -96,3 +96,15 @@ def test_readings_of_the_first_format_stay_readable() -> None:
     assert readings.to_dict() == first
     second = {**first, "poll_interval_s": 0.001, "update_noise_rel": 0.02}
     assert WindowReadings.from_dict(second).to_dict() == second
+
+
+def test_records_of_the_first_version_are_read_with_hot_caches(make_record: MakeRecord) -> None:
+    record = make_record()
+    row = record.to_dict()
+    assert row["schema_version"] == SCHEMA_VERSION == 2
+    assert "caches" not in row
+    assert RunRecord.from_dict({**row, "schema_version": 1}) == record
+    assert record.caches == "hot"
+    cold = make_record(caches="cold")
+    assert cold.to_dict()["caches"] == "cold"
+    assert RunRecord.from_dict(cold.to_dict()) == cold

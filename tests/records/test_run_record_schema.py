@@ -14,7 +14,7 @@ import pytest
 from energybench.errors import RecordError
 from energybench.records import vocabulary
 from energybench.records.op_counts import COUNT_FIELDS, DTYPE_BYTES, TRAFFIC_BASES
-from energybench.records.run_record import COUNTS_SOURCES, RECORD_DIRECTIONS, SCHEMA_VERSION, RunRecord
+from energybench.records.run_record import COUNTS_SOURCES, READ_VERSIONS, RECORD_DIRECTIONS, SCHEMA_VERSION, RunRecord
 
 MakeRecord = Callable[..., RunRecord]
 SCHEMA: dict[str, Any] = json.loads((files("energybench.records") / "run_record.schema.json").read_text("utf-8"))
@@ -29,7 +29,8 @@ def test_schema_is_one_and_names_every_field() -> None:
         f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     }
     assert set(SCHEMA["required"]) == {"schema_version", *without_default}
-    assert SCHEMA["properties"]["schema_version"] == {"const": SCHEMA_VERSION}
+    assert SCHEMA["properties"]["schema_version"] == {"enum": list(READ_VERSIONS)}
+    assert max(READ_VERSIONS) == SCHEMA_VERSION
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,7 @@ def test_schema_is_one_and_names_every_field() -> None:
         ("kernel_class", vocabulary.KERNEL_CLASSES),
         ("implementation", vocabulary.IMPLEMENTATIONS),
         ("direction", RECORD_DIRECTIONS),
+        ("caches", vocabulary.CACHES),
         ("counts_source", COUNTS_SOURCES),
         ("dtype", tuple(DTYPE_BYTES)),
     ],
@@ -59,6 +61,7 @@ def test_written_records_fit(make_record: MakeRecord) -> None:
     for record in (
         make_record(),
         make_record(network="n", shape={"N": 1}, components={"feed_forward": 7}, threads=2, tdp_w=9.0, temp_c=-1.0),
+        make_record(caches="cold"),
         make_record(valid=False, invalid_reason="other load: 1.0 cores busy, 0.2 allowed", idle_power_w=3.0),
     ):
         VALIDATOR.validate(json.loads(json.dumps(record.to_dict())))
@@ -72,7 +75,8 @@ def test_written_records_fit(make_record: MakeRecord) -> None:
         {"kind": "guessed"},
         {"calls": 0},
         {"begin_ns": 0.5},
-        {"schema_version": 2},
+        {"schema_version": 99},
+        {"caches": "tepid"},
         {"surprise": 1},
         {"valid": False},
         {"invalid_reason": "but valid"},
