@@ -61,7 +61,7 @@ sanitize: $(VENV)/.dev  ## the native kernels' tests under AddressSanitizer and 
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 		PYTHONPATH=build/sanitize/lib $(BIN)/python -P -c 'import energybench._cpu as c; assert "-fsanitize=address" in c.compile_flags, c.__file__'
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-		PYTHONPATH=build/sanitize/lib $(BIN)/python -P -m pytest -q tests/counts tests/parity --ignore tests/parity/test_cuda.py
+		PYTHONPATH=build/sanitize/lib $(BIN)/python -P -m pytest -q tests/counts tests/parity
 
 mutate: $(VENV)/.dev  ## plant every bug of tests/bugs in a copy and expect its tests to fail
 	$(BIN)/python scripts/mutate.py

@@ -2,6 +2,8 @@
 // counting one (`counts` not null) is waited for. Loads without a driver: only a call can fail.
 #pragma once
 
+#include <cstddef>
+
 #include "common/c_api.h"
 
 extern "C" {
@@ -26,5 +28,7 @@ int eb_cuda_pool2d(EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const
 
 // Devices that can be used; 0 with the reason in `error` when there is none.
 int eb_cuda_device_count(EbError* error);
+// The device's own name into name[size].
+int eb_cuda_device_name(int device, char* name, std::size_t size, EbError* error);
 
 }  // extern "C"

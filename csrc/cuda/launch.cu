@@ -2,7 +2,6 @@
 // one output element (attention: one query row) in grid-stride loops, so that any size fits any grid.
 #include "common/operands.h"
 #include "cuda/api.h"
-#include "cuda/check.h"
 #include "cuda/dispatch.h"
 
 namespace eb {
@@ -39,35 +38,23 @@ __global__ void attention_kernel(AttentionOperands<Ops, T> a, AttentionShape s,
 }
 
 template <class Ops, class T>
-void conv2d(Type<Ops>, Type<T>, const ConvShape& s, const EbConv2dArrays& arrays, cudaStream_t stream,
-            OpCounts* counts) {
-  DeviceCounts tallies(counts, stream);
-  const int blocks = blocks_for(s.N * s.C_out * s.H_out() * s.W_out());
-  conv2d_kernel<Ops, T><<<blocks, kBlock, 0, stream>>>(operands<Ops, T>(arrays), s, tallies.device());
-  EB_CUDA_CHECK(cudaGetLastError());
-  tallies.collect(1);
+void conv2d(Type<Ops>, Type<T>, const ConvShape& s, const EbConv2dArrays& arrays, Launches& launches) {
+  launches.over(s.N * s.C_out * s.H_out() * s.W_out(), conv2d_kernel<Ops, T>, operands<Ops, T>(arrays), s);
 }
 
 template <class Ops, class T>
-void gru(Type<Ops>, Type<T>, const GruShape& s, const EbGruArrays& arrays, cudaStream_t stream, OpCounts* counts) {
-  DeviceCounts tallies(counts, stream);
+void gru(Type<Ops>, Type<T>, const GruShape& s, const EbGruArrays& arrays, Launches& launches) {
   const auto a = operands<Ops, T>(arrays);
-  for (Index t = 0; t < s.T; ++t) {  // a launch for each step: the next reads what every block wrote
-    gru_kernel<Ops, T><<<blocks_for(s.B * s.H), kBlock, 0, stream>>>(a, s, t, tallies.device());
-    EB_CUDA_CHECK(cudaGetLastError());
-  }
-  tallies.collect(static_cast<std::uint64_t>(s.T));
+  // a launch for each step: the next reads what every block wrote
+  for (Index t = 0; t < s.T; ++t) launches.over(s.B * s.H, gru_kernel<Ops, T>, a, s, t);
 }
 
 template <class Ops, class T>
 void attention(Type<Ops>, Type<T>, const AttentionShape& s, const EbAttentionArrays& arrays, double scale,
-               cudaStream_t stream, OpCounts* counts) {
-  DeviceCounts tallies(counts, stream);
+               Launches& launches) {
   const typename Ops::template Activation<T> scratch(out<T>(arrays.scratch));
-  attention_kernel<Ops, T><<<blocks_for(s.B * s.Hn * s.S_q), kBlock, 0, stream>>>(
-      operands<Ops, T>(arrays, scale), s, scratch, arrays.row_stride, tallies.device());
-  EB_CUDA_CHECK(cudaGetLastError());
-  tallies.collect(1);
+  launches.over(s.B * s.Hn * s.S_q, attention_kernel<Ops, T>, operands<Ops, T>(arrays, scale), s, scratch,
+                arrays.row_stride);
 }
 
 }  // namespace
@@ -77,22 +64,22 @@ extern "C" {
 
 int eb_cuda_conv2d(EbDtype dtype, const eb::ConvShape* shape, const EbConv2dArrays* arrays, int device, void* stream,
                    eb::OpCounts* counts, EbError* error) {
-  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
-    eb::conv2d(ops, element, *shape, *arrays, static_cast<cudaStream_t>(stream), counts);
+  return eb::dispatch(dtype, device, stream, counts, error, [&](auto ops, auto element, auto& launches) {
+    eb::conv2d(ops, element, *shape, *arrays, launches);
   });
 }
 
 int eb_cuda_gru(EbDtype dtype, const eb::GruShape* shape, const EbGruArrays* arrays, int device, void* stream,
                 eb::OpCounts* counts, EbError* error) {
-  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
-    eb::gru(ops, element, *shape, *arrays, static_cast<cudaStream_t>(stream), counts);
+  return eb::dispatch(dtype, device, stream, counts, error, [&](auto ops, auto element, auto& launches) {
+    eb::gru(ops, element, *shape, *arrays, launches);
   });
 }
 
 int eb_cuda_attention(EbDtype dtype, const eb::AttentionShape* shape, const EbAttentionArrays* arrays, double scale,
                       int device, void* stream, eb::OpCounts* counts, EbError* error) {
-  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
-    eb::attention(ops, element, *shape, *arrays, scale, static_cast<cudaStream_t>(stream), counts);
+  return eb::dispatch(dtype, device, stream, counts, error, [&](auto ops, auto element, auto& launches) {
+    eb::attention(ops, element, *shape, *arrays, scale, launches);
   });
 }
 
@@ -102,6 +89,14 @@ int eb_cuda_device_count(EbError* error) {
   if (status == cudaSuccess && count > 0) return count;
   cudaGetLastError();
   eb::refuse(error, status == cudaSuccess ? "no CUDA device is visible" : cudaGetErrorString(status));
+  return 0;
+}
+
+int eb_cuda_device_name(int device, char* name, std::size_t size, EbError* error) {
+  cudaDeviceProp properties;
+  const cudaError_t status = cudaGetDeviceProperties(&properties, device);
+  if (status != cudaSuccess) return eb::refuse(error, cudaGetErrorString(status));
+  std::snprintf(name, size, "%s", properties.name);
   return 0;
 }
 

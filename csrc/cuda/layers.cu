@@ -2,7 +2,6 @@
 // thread makes one output element, or one row.
 #include "common/operands.h"
 #include "cuda/api.h"
-#include "cuda/check.h"
 #include "cuda/dispatch.h"
 
 namespace eb {
@@ -48,43 +47,30 @@ __global__ void pool2d_kernel(PoolOperands<Ops, T> a, PoolShape s, OpCounts* cou
   merge<T>(ops, counts);
 }
 
-// Launches one kernel over `elements` threads' work and collects what it tallied.
-template <class Kernel, class Operands, class Shape>
-void launch(Kernel kernel, const Operands& operands, const Shape& shape, Index elements, cudaStream_t stream,
-            OpCounts* counts) {
-  DeviceCounts tallies(counts, stream);
-  kernel<<<blocks_for(elements), kBlock, 0, stream>>>(operands, shape, tallies.device());
-  EB_CUDA_CHECK(cudaGetLastError());
-  tallies.collect(1);
+template <class Ops, class T>
+void linear(Type<Ops>, Type<T>, const LinearShape& s, const EbLinearArrays& arrays, Launches& launches) {
+  launches.over(s.M * s.N, linear_kernel<Ops, T>, operands<Ops, T>(arrays), s);
 }
 
 template <class Ops, class T>
-void linear(Type<Ops>, Type<T>, const LinearShape& s, const EbLinearArrays& arrays, cudaStream_t stream,
-            OpCounts* counts) {
-  launch(linear_kernel<Ops, T>, operands<Ops, T>(arrays), s, s.M * s.N, stream, counts);
-}
-
-template <class Ops, class T>
-void softmax(Type<Ops>, Type<T>, const RowShape& s, const EbSoftmaxArrays& arrays, cudaStream_t stream,
-             OpCounts* counts) {
-  launch(softmax_kernel<Ops, T>, softmax_operands<Ops, T>(arrays), s, s.rows, stream, counts);
+void softmax(Type<Ops>, Type<T>, const RowShape& s, const EbSoftmaxArrays& arrays, Launches& launches) {
+  launches.over(s.rows, softmax_kernel<Ops, T>, softmax_operands<Ops, T>(arrays), s);
 }
 
 template <class Ops, class T>
 void layer_norm(Type<Ops>, Type<T>, const RowShape& s, const EbLayerNormArrays& arrays, double epsilon,
-                cudaStream_t stream, OpCounts* counts) {
-  launch(layer_norm_kernel<Ops, T>, layer_norm_operands<Ops, T>(arrays, s, epsilon), s, s.rows, stream, counts);
+                Launches& launches) {
+  launches.over(s.rows, layer_norm_kernel<Ops, T>, layer_norm_operands<Ops, T>(arrays, s, epsilon), s);
 }
 
 template <class Function, class Ops, class T>
-void pointwise(Type<Ops>, Type<T>, Index n, const EbElementArrays& arrays, cudaStream_t stream, OpCounts* counts) {
-  launch(pointwise_kernel<Function, Ops, T>, operands<Ops, T>(arrays), n, n, stream, counts);
+void pointwise(Type<Ops>, Type<T>, Index n, const EbElementArrays& arrays, Launches& launches) {
+  launches.over(n, pointwise_kernel<Function, Ops, T>, operands<Ops, T>(arrays), n);
 }
 
 template <class Kind, class Ops, class T>
-void pool2d(Type<Ops>, Type<T>, const PoolShape& s, const EbPoolArrays& arrays, cudaStream_t stream, OpCounts* counts) {
-  launch(pool2d_kernel<Kind, Ops, T>, operands<Ops, T>(arrays, s), s, s.N * s.C * s.H_out() * s.W_out(), stream,
-         counts);
+void pool2d(Type<Ops>, Type<T>, const PoolShape& s, const EbPoolArrays& arrays, Launches& launches) {
+  launches.over(s.N * s.C * s.H_out() * s.W_out(), pool2d_kernel<Kind, Ops, T>, operands<Ops, T>(arrays, s), s);
 }
 
 }  // namespace
@@ -94,51 +80,49 @@ extern "C" {
 
 int eb_cuda_linear(EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays, int device, void* stream,
                    eb::OpCounts* counts, EbError* error) {
-  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
-    eb::linear(ops, element, *shape, *arrays, static_cast<cudaStream_t>(stream), counts);
+  return eb::dispatch(dtype, device, stream, counts, error, [&](auto ops, auto element, auto& launches) {
+    eb::linear(ops, element, *shape, *arrays, launches);
   });
 }
 
 int eb_cuda_softmax(EbDtype dtype, const eb::RowShape* shape, const EbSoftmaxArrays* arrays, int device, void* stream,
                     eb::OpCounts* counts, EbError* error) {
-  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
-    eb::softmax(ops, element, *shape, *arrays, static_cast<cudaStream_t>(stream), counts);
+  return eb::dispatch(dtype, device, stream, counts, error, [&](auto ops, auto element, auto& launches) {
+    eb::softmax(ops, element, *shape, *arrays, launches);
   });
 }
 
 int eb_cuda_layer_norm(EbDtype dtype, const eb::RowShape* shape, const EbLayerNormArrays* arrays, double epsilon,
                        int device, void* stream, eb::OpCounts* counts, EbError* error) {
-  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
-    eb::layer_norm(ops, element, *shape, *arrays, epsilon, static_cast<cudaStream_t>(stream), counts);
+  return eb::dispatch(dtype, device, stream, counts, error, [&](auto ops, auto element, auto& launches) {
+    eb::layer_norm(ops, element, *shape, *arrays, epsilon, launches);
   });
 }
 
 int eb_cuda_pointwise(EbPointwise function, EbDtype dtype, eb::Index n, const EbElementArrays* arrays, int device,
                       void* stream, eb::OpCounts* counts, EbError* error) {
-  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
-    const auto queue = static_cast<cudaStream_t>(stream);
+  return eb::dispatch(dtype, device, stream, counts, error, [&](auto ops, auto element, auto& launches) {
     switch (function) {
       case EB_POINTWISE_relu:
-        return eb::pointwise<eb::Relu>(ops, element, n, *arrays, queue, counts);
+        return eb::pointwise<eb::Relu>(ops, element, n, *arrays, launches);
       case EB_POINTWISE_sigmoid:
-        return eb::pointwise<eb::Sigmoid>(ops, element, n, *arrays, queue, counts);
+        return eb::pointwise<eb::Sigmoid>(ops, element, n, *arrays, launches);
       case EB_POINTWISE_tanh:
-        return eb::pointwise<eb::Tanh>(ops, element, n, *arrays, queue, counts);
+        return eb::pointwise<eb::Tanh>(ops, element, n, *arrays, launches);
       case EB_POINTWISE_gelu:
-        return eb::pointwise<eb::Gelu>(ops, element, n, *arrays, queue, counts);
+        return eb::pointwise<eb::Gelu>(ops, element, n, *arrays, launches);
     }
   });
 }
 
 int eb_cuda_pool2d(EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbPoolArrays* arrays, int device,
                    void* stream, eb::OpCounts* counts, EbError* error) {
-  return eb::dispatch(dtype, device, counts, error, [&](auto ops, auto element) {
-    const auto queue = static_cast<cudaStream_t>(stream);
+  return eb::dispatch(dtype, device, stream, counts, error, [&](auto ops, auto element, auto& launches) {
     switch (kind) {
       case EB_POOL_max:
-        return eb::pool2d<eb::MaxPool>(ops, element, *shape, *arrays, queue, counts);
+        return eb::pool2d<eb::MaxPool>(ops, element, *shape, *arrays, launches);
       case EB_POOL_avg:
-        return eb::pool2d<eb::AvgPool>(ops, element, *shape, *arrays, queue, counts);
+        return eb::pool2d<eb::AvgPool>(ops, element, *shape, *arrays, launches);
     }
   });
 }

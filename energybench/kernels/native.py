@@ -17,6 +17,8 @@ Target: TypeAlias = Literal["cpu", "cuda"]
 #: libgomp reads its environment once, when it is loaded; with ``PASSIVE`` idle workers sleep instead of spinning for
 #: about 300,000 rounds after each parallel region (libgomp manual, GOMP_SPINCOUNT), which would burn energy in windows.
 WAIT_POLICY: Final = "OMP_WAIT_POLICY"
+#: What the tests' build of the CUDA sources for the host (tests/cuda/stand_in) says it was built for.
+_STAND_IN: Final = "host stand-in"
 _BUILD_HINT: Final = "reinstall with: pip install --force-reinstall --no-deps energybench"
 
 
@@ -37,13 +39,16 @@ def cpu() -> ModuleType:
 
 @functools.cache
 def cuda() -> ModuleType:
-    """The module ``energybench._cuda``. Raises NativeModuleError when it was not built."""
+    """The module ``energybench._cuda``. Raises NativeModuleError when it was not built, or is no GPU's."""
     try:
-        return importlib.import_module("energybench._cuda")
+        module = importlib.import_module("energybench._cuda")
     except ImportError as error:
         raise NativeModuleError(
             f"the CUDA kernels cannot be loaded ({error}); on a machine with nvcc: ENERGYBENCH_CUDA=on pip install ."
         ) from error
+    if module.architectures == _STAND_IN:  # what runs on a processor must never be measured as a GPU
+        raise NativeModuleError(f"energybench._cuda is the tests' host stand-in and no GPU's; {_BUILD_HINT}")
+    return module
 
 
 def describe_native(target: Target = "cpu") -> str:
@@ -57,7 +62,10 @@ def describe_native(target: Target = "cpu") -> str:
         return f"{module.default_threads()} threads, {module.compile_flags}"
     module = cuda()
     count, reason = module.device_count()
-    devices = f"{count} device{'' if count == 1 else 's'}" if count else f"no device ({reason})"
+    if count == 0:
+        return f"no device ({reason}), built for {module.architectures}"
+    names = ", ".join(dict.fromkeys(module.device_name(device) for device in range(count)))
+    devices = f"{count} device{'' if count == 1 else 's'} ({names})"
     return f"{devices}, built for {module.architectures}"
 
 

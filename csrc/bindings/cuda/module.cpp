@@ -152,6 +152,13 @@ py::tuple device_count() {
   return py::make_tuple(count, std::string(error.message));
 }
 
+std::string device_name(int device) {
+  EbError error{};
+  char name[256];
+  if (eb_cuda_device_name(device, name, sizeof name, &error) != 0) throw std::runtime_error(error.message);
+  return name;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_cuda, module) {
@@ -161,6 +168,7 @@ PYBIND11_MODULE(_cuda, module) {
   module.attr("architectures") = EB_CUDA_ARCHITECTURES;
   module.def("device_count", &device_count, "Usable devices, and the reason when there is none.");
   using namespace py::literals;
+  module.def("device_name", &device_name, "device"_a, "What the driver calls it.");
   module.def("conv2d", &conv2d, "dtype"_a, "sizes"_a, "addresses"_a, "device"_a, "stream"_a, "counting"_a);
   module.def("gru", &gru, "dtype"_a, "sizes"_a, "addresses"_a, "device"_a, "stream"_a, "counting"_a);
   module.def("attention", &attention, "dtype"_a, "sizes"_a, "addresses"_a, "scale"_a, "device"_a, "stream"_a,
