@@ -37,6 +37,8 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     #: Bytes that torch moves beyond ours, loads and stores.
     more_in_torch: tuple[int, int] = (0, 0)
+    #: What torch does of it, where `twin` only has its numbers: torch's random numbers are others.
+    counted: Callable[..., Any] | None = None
 
 
 def count(kernel, *arrays, **options):
@@ -141,19 +143,29 @@ def attention(with_memory: bool) -> Case:
     return Case("multi_head_attention", arrays, twin, parts, {"heads": heads})
 
 
-def feed_forward() -> Case:
+def feed_forward(with_dropout: bool) -> Case:
     x, w1, w2 = normal(2, 5, 6), normal(20, 6, seed=1), normal(6, 20, seed=2)
     b1, b2 = normal(20, seed=3), normal(6, seed=4)
     rows = image(10, 6)
     parts = [
         *(count("linear", rows, w1, b1), count("gelu", image(10, 20))),
+        *([count("dropout", image(10, 20), p=0.25, seed=7)] if with_dropout else []),
         *(count("linear", image(10, 20), w2, b2), count("add", rows, image(10, 6))),
     ]
 
-    def twin(x, w1, w2, b1, b2):
-        return x + F.linear(F.gelu(F.linear(x, w1, b1)), w2, b2)
+    kept: Any = 1
+    if with_dropout:
+        _, kept = kernels.dropout(torch.ones(10, 20), p=0.25, seed=7, variant="naive")
+        assert 0 < kept.sum() < 200
+        kept = kept.reshape(2, 5, 20).double() / 0.75
 
-    return Case("feed_forward", [x, w1, w2, b1, b2], twin, parts)
+    def block(dropout):
+        return lambda x, w1, w2, b1, b2: x + F.linear(dropout(F.gelu(F.linear(x, w1, b1))), w2, b2)
+
+    twin = block(lambda hidden: hidden * kept)
+    of_torch = block(lambda hidden: F.dropout(hidden, 0.25) if with_dropout else hidden)
+    options = {"p": 0.25, "seed": 7} if with_dropout else {}
+    return Case("feed_forward", [x, w1, w2, b1, b2], twin, parts, options, counted=of_torch)
 
 
 def positions() -> Case:
@@ -170,7 +182,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "inception": inception,
     "self-attention": lambda: attention(False),
     "attention to memory": lambda: attention(True),
-    "feed-forward": feed_forward,
+    "feed-forward": partial(feed_forward, False),
+    "feed-forward in training": partial(feed_forward, True),
     "positions": positions,
 }
 EACH = pytest.mark.parametrize("name", CASES)
@@ -209,7 +222,7 @@ def test_counts_are_the_sum_of_the_parts_and_the_torch_twins(name):
     case = CASES[name]()
     counts = count(case.kernel, *case.arrays, **case.options)
     assert counts == OpCounts.sum(case.parts)
-    model = count_model(case.twin, *case.arrays, strict=True).total
+    model = count_model(case.counted or case.twin, *case.arrays, strict=True).total
     more_loads, more_stores = case.more_in_torch
     expected = {n: getattr(model, n) for n in SHARED}
     expected["load_bytes"] -= more_loads
@@ -282,6 +295,7 @@ def test_every_composition_is_tested_and_listed():
         (lambda x: kernels.multi_head_attention(x, None, *[x[0, 0]] * 4, heads=1), "x has 4 dimensions; give 3"),
         (lambda x: kernels.multi_head_attention(x[0], None, *[torch.ones(4, 4)] * 4, heads=3), "heads=3 is not valid"),
         (lambda x: kernels.feed_forward(x, torch.ones(5, 4), torch.ones(4, 3)), "w has shape .* expected .4, 5."),
+        (lambda x: kernels.feed_forward(x, x, x, p=0.5), "p=0.5 and seed=None do not go together; give both"),
         (kernels.inception, "missing"),
         (lambda x: kernels.feed_forward(x, x[0, 0], x[0, 0], variant="fast"), "no variant 'fast'"),
     ],
