@@ -74,8 +74,8 @@ def fit_files(
 ) -> FitOutcome:
     """Load records, fit, make the profile, and write it to `out` when given.
 
-    With `pool_units` runs of other units of the same model join, each unit on the scale of the first by a gain of its
-    own, which the fit's notes give.
+    With `pool_units` runs of other units of the same model join, each by a gain of its own over the units' mean, which
+    the fit's notes give.
 
     Raises RecordError (also where the runs differ in device, driver, clock policy, element types or meter kind),
     FitError, ProfileError.
@@ -92,6 +92,7 @@ def fit_files(
         target=target,
         timings=_timings(given, device),
         timed_networks=_timed_networks(given, device),
+        meter_gain_rel=meter_gain_rel(given),
     )
     fit = replace(fit, notes=(*fit.notes, *(_gain_note(unit, gain) for unit, gain in gains.items())))
     environment = _environment_of(frame, environments)
@@ -101,7 +102,7 @@ def fit_files(
         name=name or profile_name(device_name),
         environment=environment.to_dict() if environment else None,
         records=records_files(given),
-        meter_gain_rel=meter_gain_rel(given),
+        meter_gain_rel=fit.scale_rel,
     )
     if out is not None:
         profile.save(out)
@@ -111,7 +112,7 @@ def fit_files(
 def _gain_note(unit: str, found: UnitGain) -> str:
     return (
         f"unit {unit} joined with a gain of {found.gain:.4f} ± {found.gain_se:.4f} from {found.pairs} workloads "
-        f"of both; one factor leaves {found.scatter_rel:.1%} between them"
+        f"of both; one factor leaves {found.scatter_rel:.1%} between them; coefficients are of the units' mean"
     )
 
 

@@ -22,17 +22,15 @@ _COLUMNS: Final[Mapping[str, str]] = {"device": "device", "meter": "meter", "kin
 
 #: What tells one unit of a model from another.
 _UNIT: Final = "device UUID"
-#: Columns in joules or watts, which a unit's gain scales.
-_SCALED: Final = ("energy_j", "energy_uncertainty_j", "idle_power_w")
 
 
 def join_units(
     frame: pd.DataFrame, environments: Mapping[str, Environment]
 ) -> tuple[pd.DataFrame, Mapping[str, UnitGain]]:
-    """Energies of every further unit of the model on the scale of the first, with the gain that each had.
+    """The records with a column `unit`, which gives each unit a gain in the fit, and what common workloads say of it.
 
-    A unit is known by its UUID. Its rows are one block with one gain, found from the workloads that it has in common
-    with the unit of the first row; a unit without a UUID cannot be told from the first and is taken for it.
+    A unit is known by its UUID. Its rows are one block with one gain over the unit of the first row; a unit without a
+    UUID cannot be told from the first and is taken for it.
 
     Raises RecordError as `unit_gain`.
     """
@@ -40,12 +38,11 @@ def join_units(
     unit = frame["environment_sha256"].map(uuids)
     names = list(dict.fromkeys(unit.dropna()))
     gains: dict[str, UnitGain] = {}
-    joined = frame.copy()
+    joined = frame.assign(unit=unit.fillna(names[0]) if names else "")
     usable = frame["valid"] & (frame["split"] == "fit")
     energies = {name: frame[usable & (unit == name)].groupby("workload")["energy_j"].mean().to_dict() for name in names}
     for name in names[1:]:
-        gains[str(name)] = found = unit_gain(energies[names[0]], energies[name])
-        joined.loc[unit == name, list(_SCALED)] /= found.gain
+        gains[str(name)] = unit_gain(energies[names[0]], energies[name])
     return joined, gains
 
 

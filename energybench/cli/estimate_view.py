@@ -34,6 +34,9 @@ def show_estimate(target: str, result: EnergyEstimate) -> None:
     )
     say(f"{target} on {result.profile.name}")
     say(f"energy  {format_si(result.energy_j, 'J')} per call, {spread}; estimated from {result.kind} energy")
+    if (whole := result.interval(LEVEL, absolute=True)) is not None:
+        ends = f"{format_si(whole.low_j, 'J')} … {format_si(whole.high_j, 'J')}"
+        say(f"        with the meter's scale, ±{percent(result.profile.meter_gain_rel)}: {ends}")
     if result.time_s is not None:
         times = result.time_interval(LEVEL)
         spread = (

@@ -25,6 +25,7 @@ from energybench.records.vocabulary import Kind
 if TYPE_CHECKING:
     import pandas as pd
 
+SQRT_2: Final = 2**0.5
 #: Rows named as the worst.
 WORST_SHOWN: Final = 5
 
@@ -168,6 +169,9 @@ def compare_records(
             f"compare with a profile fitted to {everything.kind} energy"
         )
     notes = _other_device_notes(everything, profile, environments, allowed=other_device)
+    other_card = bool(notes)
+    if other_card and profile.meter_gain_rel is not None:
+        notes.append(f"intervals hold both meters' scales, ±{profile.meter_gain_rel:.1%} each")
     unknown = set(everything.input_distributions) - set(profile.domain.input_distributions)
     if unknown and profile.domain.input_distributions:
         notes.append(
@@ -189,7 +193,8 @@ def compare_records(
         )
     if profile.kind != "measured":
         notes.append(_KIND_NOTES.get(profile.kind, f"{profile.kind} energy, not measured"))
-    return _compare(rows, profile, design.X, level, {**everything.left_out, **design.dropped}, tuple(notes))
+    left_out = {**everything.left_out, **design.dropped}
+    return _compare(rows, profile, design.X, level, left_out, tuple(notes), other_card=other_card)
 
 
 _KIND_NOTES: Final = {"modelled": "pipeline check, not energy: the recorded energy is modelled too"}
@@ -225,12 +230,16 @@ def _compare(
     level: float,
     left_out: Mapping[str, int],
     notes: tuple[str, ...],
+    *,
+    other_card: bool,
 ) -> Comparison:
     recorded = rows.energy_j
     estimated = X @ np.array(list(profile.params.values()))
     errors = estimated / recorded - 1
     networks = [None if n is None else str(n) for n in rows.labels["network"]]
-    half = half_widths_j(profile, X, estimated, level, networks=networks)
+    # on another card both meters' scales are between the record and the estimate; on the same card neither is
+    scale_rel = SQRT_2 * (profile.meter_gain_rel or 0.0) if other_card else 0.0
+    half = half_widths_j(profile, X, estimated, level, networks=networks, scale_rel=scale_rel)
     timed, timed_energy = _with_predicted_time(rows, profile)
     compared = tuple(
         _row(

@@ -73,8 +73,15 @@ class EnergyEstimate:
         """How long a person's brain (20 W) runs on this energy [D25]."""
         return brain_time_s(self.energy_j)
 
-    def interval(self, level: float = 0.9) -> EnergyInterval | None:
-        """Prediction interval of one call; None where the profile cannot say how unseen workloads spread."""
+    def interval(self, level: float = 0.9, *, absolute: bool = False) -> EnergyInterval | None:
+        """Prediction interval of one call; None where the profile cannot say how unseen workloads spread.
+
+        It is for what the profile's own meter would show. With `absolute` the uncertainty of that meter's scale is in
+        it too: what a perfect meter would show; None where no meter states it.
+        """
+        scale_rel = self.profile.meter_gain_rel if absolute else 0.0
+        if scale_rel is None:
+            return None
         half = half_widths_j(
             self.profile,
             self.X,
@@ -82,6 +89,7 @@ class EnergyEstimate:
             level,
             networks=[self._network],
             time_half_j=self._time_half_j(level),
+            scale_rel=scale_rel,
         )
         if half is None:
             return None
@@ -192,6 +200,7 @@ class EnergyEstimate:
     def to_dict(self) -> dict[str, Any]:
         """The payload of ``estimate --json``."""
         interval, times = self.interval(LEVEL), self.time_interval(LEVEL)
+        whole = self.interval(LEVEL, absolute=True)
         return {
             "energy_j": self.energy_j,
             "interval": {
@@ -200,6 +209,7 @@ class EnergyEstimate:
                 "high_j": None if interval is None else interval.high_j,
                 "method": None if interval is None else self.interval_method(LEVEL),
             },
+            "absolute_interval": None if whole is None else {"low_j": whole.low_j, "high_j": whole.high_j},
             "time_s": self.time_s,
             "time_kind": self.time_kind,
             "time_interval": None if times is None else {"low_s": times.low_s, "high_s": times.high_s},

@@ -4,7 +4,7 @@ The predicted variance (`energybench.model.predicted_spread`) is widened by a fa
 the profile knows enough networks that its fit never saw; else, and for single operators, it is Student's t, which takes
 the spread over left-out workloads for that of networks. A predicted time adds, in square, the power by time times what
 the time's interval reaches up (`energybench.estimation.time_interval`), since networks were scored at measured times.
-The meter's gain is left out: on the same device it cancels, since the coefficients carry it.
+The meter's gain is left out unless it is asked for: on the same device it cancels, since the coefficients carry it.
 """
 
 from __future__ import annotations
@@ -41,14 +41,18 @@ def half_widths_j(
     *,
     networks: Sequence[str | None] | None = None,
     time_half_j: FloatArray | float = 0.0,
+    scale_rel: float = 0.0,
 ) -> FloatArray | None:
     """Half widths (n,) of intervals about energies (n,) with features X (n, k).
 
     `networks` names the network of each row (`ANY_NETWORK` for one without a name), None for what is no network.
-    `time_half_j` is the half width that a predicted time adds, at the same level.
+    `time_half_j` is the half width that a predicted time adds, at the same level. `scale_rel` is a relative standard
+    uncertainty of the scale (normal law), for joules that another meter is to show.
     None where the profile has no spread, so that nothing is known about an unseen workload. Raises UsageError on a
     level outside (0, 1).
     """
+    from scipy.stats import norm
+
     _check_level(level)
     spread_rel = profile.diagnostics["spread_rel"]
     if spread_rel is None:
@@ -59,7 +63,8 @@ def half_widths_j(
             if (conformal := conformal_factor(profile.network_scores, level, without=name)) is not None:
                 factor[[n == name for n in networks]] = conformal
     variance = predicted_variance_j2(X, energy_j, profile.covariance, spread_rel)
-    return np.asarray(np.sqrt(factor**2 * variance + np.square(time_half_j)), dtype=np.float64)
+    scale_half_j = float(norm.ppf(0.5 + level / 2)) * scale_rel * energy_j
+    return np.asarray(np.sqrt(factor**2 * variance + np.square(time_half_j) + scale_half_j**2), dtype=np.float64)
 
 
 def interval_method(

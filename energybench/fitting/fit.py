@@ -19,6 +19,7 @@ from energybench.fitting.least_squares import Loss, RelativeLeastSquares
 from energybench.fitting.misfit import measure_misfit
 from energybench.fitting.optional_terms import ChosenTerms, needed_terms, refuse_untold
 from energybench.fitting.order import chains_of
+from energybench.fitting.pooled_units import PooledUnits, gain_covariance, measure_units, on_common_scale
 from energybench.fitting.power_cap import with_power_cap
 from energybench.fitting.repeat_scatter import scatter_beyond_windows
 from energybench.fitting.result import PIPELINE_CHECK, FitResult
@@ -58,6 +59,7 @@ def fit_records(
     time_law: bool = True,
     timings: FeatureTable | None = None,
     timed_networks: Sequence[TimedNetwork] = (),
+    meter_gain_rel: float | None = None,
     seed: int = 0,
 ) -> FitResult:
     """Fit an equation's coefficients to records.
@@ -83,6 +85,8 @@ def fit_records(
         timings: operators that were timed without a meter (`timed_table`); the time law is learnt from them, and
             from the records where there are none.
         timed_networks: networks that were timed without a meter; they calibrate intervals of predicted times.
+        meter_gain_rel: relative standard uncertainty of a meter's scale. Where the records have a column `unit` with
+            several units of one model, each gets a gain (`GainLeastSquares`).
         seed: of random splits.
 
     Raises:
@@ -93,6 +97,9 @@ def fit_records(
         raise FitError(f"level {level!r} is not between 0 and 1; use 0.95 for 95 % intervals")
     refuse_sealed(records["workload"], records["network"])
     everything = _of_families(Observations.from_frame(records, target=target), families)
+    pooled = measure_units(everything.take(everything.labels["split"] != "heldout"), meter_gain_rel)
+    if pooled is not None:
+        everything = on_common_scale(everything, pooled)
     held = everything.labels["split"] == "heldout"
     if held.all():
         raise FitError("every row is held out, and held-out rows never enter a fit; add rows of split 'fit'")
@@ -131,6 +138,9 @@ def fit_records(
     weighted = sample.X * root[:, None]
     names, clusters = np.unique(cluster_labels(sample.rows), return_inverse=True)
     covariance = _covariance(weighted, (sample.rows.energy_j - fitted) * root, clusters, estimator)
+    if pooled is not None:
+        of_gains = gain_covariance(sample.X, sample.rows.energy_j, estimator.weights_, sample.rows, pooled)
+        covariance = replace(covariance, matrix=covariance.matrix + of_gains)
     if shrinkage is not None:
         weighted = np.vstack([weighted, shrinkage.rows])
     inflation = vif(weighted)
@@ -175,7 +185,16 @@ def fit_records(
         + tuple(f"{name} was not tried: the records do not carry {', '.join(what)}" for name, what in untold.items()),
         network_scores=network_scores(scored, sample, held_sample, covariance.matrix, spread_rel),
         shrunken=shrinkage is not None,
+        scale_rel=_scale_rel(meter_gain_rel, pooled),
+        pooled=pooled,
     )
+
+
+def _scale_rel(meter_gain_rel: float | None, pooled: PooledUnits | None) -> float | None:
+    """What stays unknown of the common scale: the mean of n meters is known √n times better than one."""
+    if meter_gain_rel is None or pooled is None:
+        return meter_gain_rel
+    return meter_gain_rel / float(np.sqrt(len(pooled.gains)))
 
 
 def _time_law(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from energybench.errors import FitError
 from energybench.fitting.least_squares import RelativeLeastSquares
@@ -32,12 +32,14 @@ class GainLeastSquares:
         gain_rel: relative standard uncertainty of each meter's scale.
         nonneg: one flag for all coefficients or one for each.
 
-    After `fit`: `coef_` (k,), `gains_` (groups,) in the order in which groups appear, `scale_rel_`: what remains
-    unknown of the common scale of all coefficients, as a relative standard deviation.
+    After `fit`: `coef_` (k,), `gains_` (groups,) in the order in which groups appear, `gain_se_rel_` (groups,): their
+    relative standard errors against each other, NaN for a group of one cluster, `scale_rel_`: what remains unknown of
+    the common scale of all coefficients, as a relative standard deviation.
     """
 
     coef_: FloatArray
     gains_: FloatArray
+    gain_se_rel_: FloatArray
     scale_rel_: float
 
     def __init__(self, *, gain_rel: float, nonneg: bool | Sequence[bool] = True) -> None:
@@ -45,9 +47,18 @@ class GainLeastSquares:
         self.nonneg = nonneg
 
     def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, groups: Sequence[object]
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        groups: Sequence[object],
+        clusters: Sequence[object] | None = None,
     ) -> Self:
-        """Fit X (n, k), y (n,), optional weights (n,), and the group of each row. Raises FitError."""
+        """Fit X (n, k), y (n,), optional weights (n,), the group of each row, and its cluster: rows that err together.
+
+        Raises FitError.
+        """
         if not self.gain_rel > 0:
             raise FitError(f"gain_rel={self.gain_rel!r} is no uncertainty; give the meter's class, as 0.05 for 5 %")
         y = np.asarray(y, dtype=np.float64)
@@ -73,9 +84,23 @@ class GainLeastSquares:
                 break
         self.coef_ = estimator.coef_
         self.gains_ = gains
+        self.gain_se_rel_ = _standard_errors(miss, codes, len(names), range(len(y)) if clusters is None else clusters)
         self.scale_rel_ = self.gain_rel / float(np.sqrt(len(names)))
         return self
 
     def predict(self, X: ArrayLike) -> FloatArray:
         """True energies (n,): what a meter of gain 1 would show."""
         return np.asarray(np.asarray(X, dtype=np.float64) @ self.coef_, dtype=np.float64)
+
+
+def _standard_errors(miss: FloatArray, codes: NDArray[np.intp], groups: int, clusters: Sequence[object]) -> FloatArray:
+    """Standard error of each group's mean miss (groups,), one vote a cluster; NaN where there is one cluster only."""
+    _, cluster = np.unique([str(c) for c in clusters], return_inverse=True)
+    result = np.full(groups, np.nan)
+    for g in range(groups):
+        inside = codes == g
+        _, own = np.unique(cluster[inside], return_inverse=True)
+        means = np.bincount(own, miss[inside]) / np.bincount(own)
+        if len(means) > 1:
+            result[g] = float(np.std(means, ddof=1)) / float(np.sqrt(len(means)))
+    return result

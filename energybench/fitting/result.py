@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.drift import Drift
 from energybench.fitting.influence import left_out_changes
 from energybench.fitting.misfit import Misfit
+from energybench.fitting.pooled_units import PooledUnits
 from energybench.fitting.summary import summary_html, summary_text
 from energybench.fitting.validation import Validation
 from energybench.fitting.verdict import Finding, Verdict
@@ -45,6 +47,9 @@ class FitResult:
     `network_scores`     network -> how many predicted standard deviations its windows lie from what never saw them
     `drifts`             run -> steady drift of its power, which was taken out of `rows`
     `shrunken`           coefficients of kernel classes were drawn towards their mean
+    `scale_rel`          relative standard uncertainty of the scale that all coefficients share, None where no meter
+                         states it; in no interval unless it is asked for
+    `pooled`             gains of the units that were pooled, None for one unit
     """
 
     equation: Equation
@@ -72,6 +77,8 @@ class FitResult:
     network_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     drifts: Mapping[str, Drift] = field(default_factory=dict)
     shrunken: bool = False
+    scale_rel: float | None = None
+    pooled: PooledUnits | None = None
 
     @property
     def kind(self) -> Kind:
@@ -106,15 +113,20 @@ class FitResult:
         """Coefficient -> the verdict's reason and the workloads to add."""
         return {name: str(finding) for name, finding in self.findings.items()}
 
-    def conf_int(self, level: float | None = None) -> dict[str, tuple[float | None, float | None]]:
+    def conf_int(
+        self, level: float | None = None, *, absolute: bool = False
+    ) -> dict[str, tuple[float | None, float | None]]:
         """Two-sided intervals (Student's t); (0, one-sided limit) for a clamped coefficient, None where there is none.
 
-        An interval does not reach below 0 where physics forbids it.
+        An interval does not reach below 0 where physics forbids it. With `absolute` the meter's scale is in them too
+        (normal law): what a perfect meter would find. Raises FitError where that scale is not stated.
         """
+        if absolute and self.scale_rel is None:
+            raise FitError("no meter states its gain, so absolute intervals do not exist; give meter_gain_rel")
         level = self.level if level is None else level
         if not 0 < level < 1:
             raise FitError(f"level {level!r} is not between 0 and 1; use 0.95 for a 95 % interval")
-        from scipy.stats import t
+        from scipy.stats import norm, t
 
         result: dict[str, tuple[float | None, float | None]] = {}
         for term in self.equation.terms:
@@ -122,6 +134,8 @@ class FitResult:
             se, dof = self.bse[name], self.dof[name]
             if se is not None and dof is not None:
                 half = float(t.ppf(0.5 + level / 2, dof)) * se
+                if absolute and self.scale_rel is not None:
+                    half = math.hypot(half, float(norm.ppf(0.5 + level / 2)) * self.scale_rel * self.params[name])
                 low = self.params[name] - half
                 result[name] = (max(low, 0.0) if term.nonneg else low, self.params[name] + half)
             elif (limit := self._limit(name, level)) is not None:

@@ -37,6 +37,8 @@ _LABELS: Final = (
     "implementation",
     "dtype",
 )
+#: Which unit of a model a row is of is there where several are pooled.
+_OPTIONAL_LABELS: Final = ("input_distribution", "unit")
 _ONE_VALUE: Final = {
     "kind": "energies of different kinds never mix in one fit",
     "device": "coefficients belong to one device",
@@ -54,7 +56,7 @@ class Observations:
     `uncertainty_rel`  the window's own standard uncertainty over the energy, NaN where unknown, shape (n,)
     `begin_s`          when the window began, on its run's own clock, NaN where the records do not say, shape (n,)
     `labels`           run_id, row_id, workload, network, family, split, kernel_class, implementation, dtype, and where
-                       the records say it input_distribution: (n,) each
+                       the records say it input_distribution and unit: (n,) each
     `left_out`         why rows of the frame are not here -> how many
     `sources`          hashes of the environments behind the rows
     """
@@ -144,8 +146,9 @@ class Observations:
         if absent:
             raise RecordError(f"records lack the columns {', '.join(absent)}; load them with energybench.load_records")
         labels = {name: _text(frame, name) for name in _LABELS}
-        if "input_distribution" in frame.columns:
-            labels["input_distribution"] = _text(frame, "input_distribution")
+        for name in _OPTIONAL_LABELS:
+            if name in frame.columns:
+                labels[name] = _text(frame, name)
         _refuse_duplicates(labels)
         left_out: dict[str, int] = {}
         if "valid" in frame.columns:

@@ -151,7 +151,7 @@ def test_units_differ_in_nothing_else():
 
 
 def test_another_unit_joins_only_when_asked_and_with_its_gain(scenario_path, tmp_path):
-    """Two boards with one truth and gains 4 % apart: pooled they price as the first, and the note says how."""
+    """Two boards with one truth and gains 4 % apart: pooled they price as their mean, and the note says how."""
     runs = []
     for uuid, gain in (("GPU-FAKE-1", 1.0), ("GPU-FAKE-2", 1.04)):
         path = tmp_path / f"{uuid}.toml"
@@ -169,9 +169,13 @@ def test_another_unit_joins_only_when_asked_and_with_its_gain(scenario_path, tmp
     gain = float(note.split("gain of ")[1].split(" ")[0])
     assert gain == pytest.approx(1.04, rel=0.005)
     assert len(pooled.rows) > 1.5 * len(alone.rows)
-    assert pooled.params["static_power_w"] == pytest.approx(41.0, rel=0.01)
-    # the second named is then the one on whose scale the others are
-    assert fit_files(paths[::-1], pool_units=True).fit.params["static_power_w"] == pytest.approx(41.0 * 1.04, rel=0.01)
+    assert pooled.params["static_power_w"] == pytest.approx(41.0 * 1.04**0.5, rel=0.01)
+    assert pooled.pooled is not None
+    assert pooled.pooled.gains["GPU-FAKE-2"] / pooled.pooled.gains["GPU-FAKE-1"] == pytest.approx(1.04, rel=0.003)
+    assert pooled.scale_rel == pytest.approx(0.04 / 2**0.5)  # the larger class of the two
+    other_way = fit_files(paths[::-1], pool_units=True)
+    assert other_way.fit.params == pytest.approx(pooled.params, rel=1e-6)  # no unit comes first
+    assert other_way.profile.meter_gain_rel == pooled.scale_rel
 
 
 class _Board(SimulatedMeter):
