@@ -9,7 +9,7 @@ from energybench.meters.clock import Clock
 from energybench.meters.virtual_device import VirtualDevice
 from energybench.records.reading import Domain, Reading
 from energybench.records.vocabulary import Kind
-from energybench.units import Second
+from energybench.units import Nanosecond, Second, ns_to_s, s_to_ns
 
 #: Virtual time one read takes: a chosen round number of the order of a driver call, not a measurement.
 READ_LATENCY_S: Final[Second] = 50e-6
@@ -45,6 +45,20 @@ class SimulatedMeter:
         reading = Reading(self.clock.now_ns(), {"device": self.device.sensor.counter_nj()})
         self.device.idle(self._read_latency_s)
         return reading
+
+    def skip_quiet_polls(self, until_ns: Nanosecond) -> None:
+        """Let the virtual time pass of polls that would show the counter as it is, but for the last before `until_ns`.
+
+        What a loop of polls then reads is the same to the nanosecond and the nanojoule. Leakage follows the steps in
+        which time passes, so a device that has any is polled in full.
+        """
+        if self.device.scenario.thermal is not None:
+            return
+        poll_ns = s_to_ns(self._read_latency_s)
+        until_ns = min(until_ns, self.device.sensor.next_update_ns)
+        quiet = -(-(until_ns - self.clock.now_ns()) // poll_ns) - 1 if poll_ns else 0
+        if quiet > 0:
+            self.device.idle(ns_to_s(quiet * poll_ns))
 
     def close(self) -> None:
         """Nothing is held; reading afterwards is refused."""
