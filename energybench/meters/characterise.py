@@ -9,6 +9,7 @@ from typing import Final
 
 from energybench.errors import UsageError
 from energybench.meters.base import EnergyMeter
+from energybench.meters.hidden_noise import find_hidden_noise_rel
 from energybench.meters.power_check import compare_with_power
 from energybench.meters.rise_time import RESOLVED_UPDATES, Load, find_rise_time_s
 from energybench.meters.seen_share import find_seen_share
@@ -76,8 +77,8 @@ def characterise(
         idle_segments: Idle stretches whose powers are averaged, at least 2.
         idle_segment_s: Least length of one; longer where the update period asks for it.
         timeout_s: Longest wait for one update.
-        load: Keeps the device busy for the seconds it is given; with it the rise time and the share of each period
-            that the sensor sees are found too, last of all.
+        load: Keeps the device busy for the seconds it is given; with it the rise time, the share of each period that
+            the sensor sees, and noise that the counter's steps hide in idle are found too, last of all.
 
     Raises:
         MeterUnavailable: the counter does not move.
@@ -88,7 +89,7 @@ def characterise(
     latencies_s = _read_latencies_s(meter, latency_reads)
     seen = [wait_for_update(meter, timeout_s=timeout_s).reading for _ in range(updates + 1)]
     update_period_s = statistics.median(ns_to_s(b.time_ns - a.time_ns) for a, b in itertools.pairwise(seen))
-    noise_rel = _noise_of_updates(meter, seen, update_period_s)
+    noise_rel, is_hidden = _noise_of_updates(meter, seen, update_period_s)
     powers_w = []
     begin = wait_for_update(meter, timeout_s=timeout_s)
     for _ in range(idle_segments):
@@ -113,6 +114,9 @@ def characterise(
     if load is not None and idle_power_w is not None:
         rise_s = find_rise_time_s(meter, load, update_period_s=update_period_s, idle_power_w=idle_power_w)
         if rise_s is not None and rise_s <= RESOLVED_UPDATES * update_period_s:
+            if is_hidden:
+                hidden_rel = find_hidden_noise_rel(meter, load, update_period_s=update_period_s)
+                noise_rel = max(noise_rel or 0.0, hidden_rel or 0.0)
             # Back in idle first: two updates.
             wait_for_update(meter, timeout_s=timeout_s)
             poll_s = update_period_s / _POLLS_PER_PERIOD
@@ -148,8 +152,10 @@ def _read_latencies_s(meter: EnergyMeter, reads: int) -> list[Second]:
     return latencies_s
 
 
-def _noise_of_updates(meter: EnergyMeter, seen: list[Reading], update_period_s: Second) -> float | None:
+def _noise_of_updates(meter: EnergyMeter, seen: list[Reading], update_period_s: Second) -> tuple[float | None, bool]:
     """Relative standard deviation of the energy of one update with a margin; the rounding taken out.
+
+    The second value says whether rounding is more than half of what was seen, so that it hides such noise.
 
     The margin is for having seen few updates: with it, an estimate so low that 95 % intervals hold less than 93 % comes
     in two to three of a hundred characterisations of forty updates, in one of those of eighty.
@@ -165,11 +171,13 @@ def _noise_of_updates(meter: EnergyMeter, seen: list[Reading], update_period_s: 
     # A counter that restarted in between says nothing here.
     energies_nj = [energy_nj for energy_nj in energies_nj if energy_nj > 0]
     if len(energies_nj) < 3:
-        return None
+        return None, False
     rounding_nj2 = QUANTISATION_VARIANCE * sum(d.resolution_nj**2 for d in domains)
-    spread_nj = math.sqrt(max(0.0, statistics.variance(energies_nj) - rounding_nj2))
+    seen_nj2 = statistics.variance(energies_nj)
+    spread_nj = math.sqrt(max(0.0, seen_nj2 - rounding_nj2))
     standard_error = 1 / math.sqrt(2 * (len(energies_nj) - 1))
-    return spread_nj / statistics.fmean(energies_nj) * (1 + NOISE_MARGIN * standard_error)
+    noise_rel = spread_nj / statistics.fmean(energies_nj) * (1 + NOISE_MARGIN * standard_error)
+    return noise_rel, 2 * rounding_nj2 > seen_nj2
 
 
 def _resolution_j(meter: EnergyMeter, readings: list[Reading]) -> float | None:

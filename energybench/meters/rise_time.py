@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from energybench.meters.base import EnergyMeter
 from energybench.meters.window import is_in_total
 from energybench.records.reading import MeterCharacteristics
-from energybench.units import Nanosecond, Second, Watt, nj_to_j, ns_to_s, s_to_ns
+from energybench.units import Nanojoule, Nanosecond, Second, Watt, nj_to_j, ns_to_s, s_to_ns
 
 #: Keeps the device busy for about that long, then returns.
 Load: TypeAlias = Callable[[Second], object]
@@ -68,17 +68,8 @@ def find_rise_time_s(meter: EnergyMeter, load: Load, *, update_period_s: Second,
 def _one_rise_s(
     meter: EnergyMeter, load: Load, update_period_s: Second, idle_power_w: Watt, watch_s: Second
 ) -> Second | None:
-    slice_s = max(_LEAST_SLICE_S, update_period_s / _SLICES)
-    names = [d.name for d in meter.domains if is_in_total(d)]
-    seen: list[tuple[Nanosecond, int]] = []
-    end_ns = meter.clock.now_ns() + s_to_ns(watch_s)
     start_ns = meter.clock.now_ns()
-    while meter.clock.now_ns() < end_ns:
-        reading = meter.read()
-        energy_nj = sum(reading.energy_nj[name] for name in names)
-        if not seen or energy_nj != seen[-1][1]:
-            seen.append((reading.time_ns, energy_nj))
-        load(slice_s)
+    seen = watch_load(meter, load, update_period_s, watch_s)
     # The first pair reaches back into the idle time before the step.
     powers = [
         (ns_to_s(after[0] - start_ns), nj_to_j(after[1] - before[1]) / ns_to_s(after[0] - before[0]))
@@ -94,6 +85,23 @@ def _one_rise_s(
     ramp = [(0.0, idle_power_w), *powers]
     first_s, last_s = (_crossing_s(ramp, idle_power_w + share * step_w) for share in (0.1, 0.9))
     return None if first_s is None or last_s is None else max(0.0, last_s - first_s)
+
+
+def watch_load(
+    meter: EnergyMeter, load: Load, update_period_s: Second, watch_s: Second
+) -> list[tuple[Nanosecond, Nanojoule]]:
+    """Keep the device busy and note the total at each of its updates, to an eighth of a period, the first poll too."""
+    slice_s = max(_LEAST_SLICE_S, update_period_s / _SLICES)
+    names = [d.name for d in meter.domains if is_in_total(d)]
+    seen: list[tuple[Nanosecond, Nanojoule]] = []
+    end_ns = meter.clock.now_ns() + s_to_ns(watch_s)
+    while meter.clock.now_ns() < end_ns:
+        reading = meter.read()
+        energy_nj = sum(reading.energy_nj[name] for name in names)
+        if not seen or energy_nj != seen[-1][1]:
+            seen.append((reading.time_ns, energy_nj))
+        load(slice_s)
+    return seen
 
 
 def averaging_s(found: MeterCharacteristics) -> Second | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from energybench.meters.characterise import characterise
+from energybench.meters.hidden_noise import find_hidden_noise_rel, strip_width
 from energybench.meters.repeats import repeated
 from energybench.meters.rise_time import averaging_s, find_rise_time_s
 from energybench.meters.window import Window
@@ -79,6 +80,32 @@ def test_characterising_finds_how_long_the_sensor_averages(averaging_window_s, e
     found = characterise(meter, load=lambda duration_s: study.work(meter, duration_s, 8 * study.STATIC_W))
     assert averaging_s(found) == pytest.approx(expected_s, abs=0.015, rel=0.1)
     assert found.update_noise_rel == pytest.approx(0.01, rel=0.4)
+
+
+@pytest.mark.parametrize(
+    ("noise_rel", "least", "most"), [(0.0, 0.0, 0.001), (0.01, 0.004, 0.025), (0.03, 0.012, 0.075)]
+)
+def test_noise_that_the_steps_hide_in_idle_is_found_under_load(noise_rel, least, most):
+    """0.8 J an update in steps of 1 J: differences of updates show no noise at all."""
+    sensor = {"update_period_s": 0.02, "averaging_window_s": 0.02, "resolution_j": 1.0, "noise_rel": noise_rel}
+    meter = study.make_device(study.Case("coarse", sensor), seed=5)
+    assert characterise(meter).update_noise_rel == 0
+    found = characterise(meter, load=lambda duration_s: study.work(meter, duration_s, 8 * study.STATIC_W))
+    assert least <= found.update_noise_rel <= most
+
+
+def test_where_updates_are_not_found_no_noise_is_claimed():
+    """0.8 J an update in steps of 4 J: in idle only each fifth update moves the counter, under load each does."""
+    sensor = {"update_period_s": 0.02, "averaging_window_s": 0.02, "resolution_j": 4.0}
+    meter = study.make_device(study.Case("coarse", sensor), seed=5)
+    load = lambda duration_s: study.work(meter, duration_s, 8 * study.STATIC_W)  # noqa: E731
+    assert find_hidden_noise_rel(meter, load, update_period_s=0.1) is None
+
+
+def test_the_narrowest_strip():
+    assert strip_width([0, 1, 2, 3], [0.0, 2.0, 4.0, 6.0]) == pytest.approx(0.0, abs=1e-9)
+    # A triangle: the strip lies along its base.
+    assert strip_width([0, 1, 2, 4], [0.0, 3.0, 2.0, 4.0]) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(("averaging_window_s", "steps"), [(0.1, 1), (1.0, 3)])
