@@ -88,8 +88,13 @@ def device_sections(number: int) -> dict[str, Any]:
 def records_of(scenario: Scenario, strategy: str, seed: int) -> list[RunRecord]:
     """The records of one strategy, with the virtual time at which each was there."""
     device = VirtualDevice(scenario)
-    candidates = [w for w in candidate_workloads("cpu") if w.split != "heldout"]
-    grid = [w for w in named_design("standard", "cpu").workloads if w.split != "heldout"]
+    everything = candidate_workloads("cpu")
+    comparable = {w.name for w in everything}
+    # the devices plant costs for float32 alone, and know neither caches nor threads
+    grid, candidates = (
+        [w for w in workloads if w.split != "heldout" and w.dtype == "float32" and w.name in comparable]
+        for workloads in (named_design("standard", "cpu").workloads, everything)
+    )
     workloads = grid if strategy == GRID else candidates
     repeats = -(-WINDOWS // len(workloads))
     design = Design("study", tuple(workloads), repeats, repeats, 0.02, 1.0)

@@ -3,7 +3,8 @@
 A design must let the physical equation tell MACs, other operations, bytes, launches and time apart; a test computes the
 variance inflation of its columns. So every design sweeps arithmetic intensity (K of a matrix product), working set
 (streams from L1 to DRAM), operations outside MACs (pools at stride 1, softmax, GELU), launches (tiny operators) and
-holds idle rows, beside the kernels and networks themselves.
+holds idle rows, beside the kernels and networks themselves. What else may vary (caches, threads, element type, layout,
+rung, direction, optimiser) is swept by the larger designs (`energybench.workloads.sweeps`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from energybench.workloads.native import (
     native_probe_stream,
 )
 from energybench.workloads.network_rows import conv_net, gru_sequence_model, separable_conv_net, transformer_encoder
+from energybench.workloads.sweeps import cpu_sweeps, gpu_sweeps, more_cpu_sweeps
+from energybench.workloads.variants import optimizer_step
 from energybench.workloads.vendor import (
     avg_pool,
     layer_norm,
@@ -46,7 +49,7 @@ DESIGN_NAMES: Final = ("quick", "standard", "thorough")
 
 #: Idle rows per design. A call's time grows with its dominant count, so only rows without counts tell static power from
 #: the rest: as many as keep the variance inflation of time below 10 on every machine that the test tries.
-IDLE_ROWS: Final = {"quick": 5, "standard": 8, "thorough": 11}
+IDLE_ROWS: Final = {"quick": 5, "standard": 10, "thorough": 15}
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,9 @@ def named_design(name: str, device: str = "cpu") -> Design:
     workloads = [idle_workload(i) for i in range(IDLE_ROWS[name])]
     workloads += _gpu_quick() if on_gpu else _cpu_quick()
     if name != "quick":
-        workloads += _gpu_more() if on_gpu else _cpu_more()
+        workloads += [*_gpu_more(), *gpu_sweeps()] if on_gpu else [*_cpu_more(), *cpu_sweeps()]
     if name == "thorough":
-        workloads += _gpu_most() if on_gpu else _cpu_most()
+        workloads += _gpu_most() if on_gpu else [*_cpu_most(), *more_cpu_sweeps()]
     if name == "quick":
         return Design(
             name, tuple(workloads), min_repeats=2, max_repeats=2, target_rel_error=0.05, window_s=0.3, budget_s=120.0
@@ -121,6 +124,8 @@ def named_design(name: str, device: str = "cpu") -> Design:
 def candidate_workloads(device: str = "cpu") -> tuple[Workload, ...]:
     """What an optimal design chooses from: the thorough design, and many more operators whose cost is their launch.
 
+    Rows with cold caches or threads of their own are left out: they tell of something else than the coefficients.
+
     The joules of a launch are the hardest to see (a percent of a launch-bound call), and repeats of the few rows that
     show them share those rows' misfit: what narrows the coefficient is other operators of that kind.
     """
@@ -132,7 +137,7 @@ def candidate_workloads(device: str = "cpu") -> tuple[Workload, ...]:
         *(matmul(n, n, n) for n in (2, 4, 12)),
         *(matvec(n, n) for n in (8, 16)),
     ]  # fmt: skip
-    known = named_design("thorough", device).workloads
+    known = [w for w in named_design("thorough", device).workloads if w.caches == "hot" and w.threads is None]
     names = {w.name for w in known}
     return (*known, *(w for w in tiny if w.name not in names))
 
@@ -184,6 +189,8 @@ def _cpu_quick() -> list[Workload]:
         stream_gelu(16),
         softmax(2, 8),
         matmul(8, 8, 8),
+        optimizer_step("sgd", 2**16),
+        optimizer_step("adam", 2**16),
         conv_net(),
         separable_conv_net(),
         gru_sequence_model(),
@@ -286,6 +293,8 @@ def _gpu_quick() -> list[Workload]:
         stream_add(16),
         stream_exp(16),
         matmul(8, 8, 8),
+        optimizer_step("sgd", 2**22),
+        optimizer_step("adam", 2**22),
         conv_net(128, 64),
         separable_conv_net(128, 96),
         gru_sequence_model(64, 128),

@@ -37,7 +37,7 @@ def quick_run(tmp_path_factory):
 
 
 def test_the_quick_design_takes_its_time_or_one_round_where_the_counter_is_slow(quick_run):
-    """57 rows of 20 updates of 0.1 s, 1 s of pre-run and an eighth of an idle window do not fit two minutes.
+    """59 rows of 20 updates of 0.1 s, 1 s of pre-run and an eighth of an idle window do not fit two minutes.
 
     Before them the meter is characterised, a fifth of a minute of which finds how the sensor sees a load.
     """

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from energybench.errors import UsageError
-from energybench.records.vocabulary import FAMILIES
+from energybench.kernels import native as kernels
+from energybench.records.vocabulary import FAMILIES, KERNEL_CLASSES
 from energybench.workloads import DESIGN_NAMES, Design, named_design
+from energybench.workloads.designs import candidate_workloads
 from energybench.workloads.idle import idle_workload
+from energybench.workloads.sweeps import cpu_sweeps, more_cpu_sweeps
+from energybench.workloads.workload import Workload
 
 DESIGNS = [(name, device) for name in DESIGN_NAMES for device in ("cpu", "cuda:0")]
 
@@ -53,6 +57,56 @@ def test_the_quick_design_fits_its_minute():
     design = named_design("quick", "cpu")
     assert len(design.workloads) * design.max_repeats * design.window_s * 1.25 <= 60.0
     assert 35 <= sum(w.split == "fit" for w in design.workloads) <= 50
+
+
+@pytest.mark.parametrize("name", ["standard", "thorough"])
+def test_a_design_on_the_cpu_sweeps_what_may_vary_for_both_implementations(name):
+    """Each variant stands beside a row that differs from it in that one thing."""
+    rows = {w.name: w for w in named_design(name, "cpu").workloads}
+    fit = [w for w in rows.values() if w.split == "fit"]
+
+    def both(found: list[Workload]) -> bool:
+        return {w.implementation for w in found} == {"native", "vendor"}
+
+    cold = [w for w in fit if w.caches == "cold"]
+    assert both(cold)
+    assert len(cold) >= 4
+    assert all(rows[w.name.removesuffix("/cold")].caches == "hot" for w in cold if name == "standard")
+    threads = [w for w in fit if w.threads is not None]
+    assert both(threads)
+    assert all(w.name.rpartition("/")[0] in rows for w in threads if name == "standard")
+    assert both([w for w in fit if w.dtype == "float64"])
+    assert {w.dtype for w in fit} == {"float32", "float64", "bfloat16"}
+    assert both([w for w in fit if "nhwc" in w.kernel_id])
+    rungs = {w.kernel_id.split("_")[-2] for w in fit if w.implementation == "native"}
+    assert {"naive", "blocked", "avx2", "avx512"} <= rungs
+    assert both([w for w in fit if w.direction in ("backward", "training")])
+    assert both([w for w in fit if w.kernel_class == "optimizer"])
+    assert {w.kernel_class for w in fit} >= set(KERNEL_CLASSES) - {"idle", "network"}
+
+
+def test_every_design_prices_a_step_of_an_optimiser():
+    for design, device in DESIGNS:
+        assert any(w.direction == "optimizer" for w in named_design(design, device).workloads)
+
+
+def test_an_optimal_design_chooses_among_rows_that_share_their_coefficients():
+    candidates = candidate_workloads("cpu")
+    assert all(w.caches == "hot" and w.threads is None for w in candidates)
+    assert len(candidates) > len(named_design("standard").workloads)
+
+
+@pytest.mark.parametrize("row", [*cpu_sweeps(), *more_cpu_sweeps()], ids=lambda w: w.name)
+def test_every_row_of_the_sweeps_builds_runs_and_is_counted(row):
+    needed = row.recipe.variant if row.implementation == "native" else ""
+    if needed == "avx512" and "avx512" not in kernels.instruction_sets():
+        with pytest.raises(UsageError, match="avx512"):
+            row.build("cpu", threads=1, seed=1)
+        return
+    runnable = row.build("cpu", threads=1, seed=1)
+    runnable.run()
+    assert runnable.is_finite()
+    assert row.counts().bytes > 0
 
 
 def test_unknown_design():
