@@ -17,14 +17,31 @@ int eb_cuda_attention(EbDtype dtype, const eb::AttentionShape* shape, const EbAt
 
 int eb_cuda_linear(EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays, int device, void* stream,
                    eb::OpCounts* counts, EbError* error);
-int eb_cuda_softmax(EbDtype dtype, const eb::RowShape* shape, const EbSoftmaxArrays* arrays, int device, void* stream,
-                    eb::OpCounts* counts, EbError* error);
+int eb_cuda_softmax(EbSoftmax function, EbDtype dtype, const eb::RowShape* shape, const EbSoftmaxArrays* arrays,
+                    int device, void* stream, eb::OpCounts* counts, EbError* error);
 int eb_cuda_layer_norm(EbDtype dtype, const eb::RowShape* shape, const EbLayerNormArrays* arrays, double epsilon,
                        int device, void* stream, eb::OpCounts* counts, EbError* error);
 int eb_cuda_pointwise(EbPointwise function, EbDtype dtype, eb::Index n, const EbElementArrays* arrays, int device,
                       void* stream, eb::OpCounts* counts, EbError* error);
 int eb_cuda_pool2d(EbPool kind, EbDtype dtype, const eb::PoolShape* shape, const EbPoolArrays* arrays, int device,
                    void* stream, eb::OpCounts* counts, EbError* error);
+
+int eb_cuda_conv2d_backward(EbDtype dtype, const eb::ConvShape* shape, const EbConv2dBackwardArrays* arrays, int device,
+                            void* stream, eb::OpCounts* counts, EbError* error);
+// scratch: B·H·(T·(gates + 1) + 1) elements.
+int eb_cuda_gru_backward(EbDtype dtype, const eb::GruShape* shape, const EbGruBackwardArrays* arrays, void* scratch,
+                         int device, void* stream, eb::OpCounts* counts, EbError* error);
+// scratch: kOnlineBlock elements for each query.
+int eb_cuda_online_attention(EbDtype dtype, const eb::AttentionShape* shape, const EbOnlineAttentionArrays* arrays,
+                             void* scratch, double scale, int device, void* stream, eb::OpCounts* counts,
+                             EbError* error);
+int eb_cuda_attention_backward(EbDtype dtype, const eb::AttentionShape* shape, const EbAttentionBackwardArrays* arrays,
+                               double scale, int device, void* stream, eb::OpCounts* counts, EbError* error);
+int eb_cuda_linear_backward(EbDtype dtype, const eb::LinearShape* shape, const EbLinearBackwardArrays* arrays,
+                            int device, void* stream, eb::OpCounts* counts, EbError* error);
+// scratch: rows·n elements, null without weights.
+int eb_cuda_layer_norm_backward(EbDtype dtype, const eb::RowShape* shape, const EbLayerNormArrays* arrays,
+                                void* scratch, int device, void* stream, eb::OpCounts* counts, EbError* error);
 
 // Devices that can be used; 0 with the reason in `error` when there is none.
 int eb_cuda_device_count(EbError* error);

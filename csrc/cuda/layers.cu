@@ -1,5 +1,7 @@
 // CUDA launches of the layers between the big operators: linear, softmax, layer normalisation, pointwise, pooling. One
 // thread makes one output element, or one row.
+#include <type_traits>
+
 #include "common/operands.h"
 #include "cuda/api.h"
 #include "cuda/dispatch.h"
@@ -16,10 +18,44 @@ __global__ void linear_kernel(LinearOperands<Ops, T> a, LinearShape s, OpCounts*
   merge<T>(ops, counts);
 }
 
-template <class Ops, class T>
-__global__ void softmax_kernel(SoftmaxOperands<Ops, T> a, RowShape s, OpCounts* counts) {
+// Functions of a row: softmax and its logarithm, forward and backward.
+struct SoftmaxForward {
+  template <class Ops, class T>
+  static auto operands(Type<Ops>, Type<T>, const EbSoftmaxArrays& arrays) {
+    return softmax_operands<Ops, T>(arrays);
+  }
+  template <class Ops, class T>
+  EB_HD EB_INLINE static void row(Ops& ops, const SoftmaxOperands<Ops, T>& a, const RowShape& s, Index r) {
+    softmax_forward_naive(ops, a, s, r);
+  }
+};
+struct LogSoftmaxForward : SoftmaxForward {
+  template <class Ops, class T>
+  EB_HD EB_INLINE static void row(Ops& ops, const SoftmaxOperands<Ops, T>& a, const RowShape& s, Index r) {
+    log_softmax_forward_naive(ops, a, s, r);
+  }
+};
+struct SoftmaxBackward {
+  template <class Ops, class T>
+  static auto operands(Type<Ops>, Type<T>, const EbSoftmaxArrays& arrays) {
+    return softmax_backward_operands<Ops, T>(arrays);
+  }
+  template <class Ops, class T>
+  EB_HD EB_INLINE static void row(Ops& ops, const SoftmaxBackwardOperands<Ops, T>& a, const RowShape& s, Index r) {
+    softmax_backward_naive(ops, a, s, r);
+  }
+};
+struct LogSoftmaxBackward : SoftmaxBackward {
+  template <class Ops, class T>
+  EB_HD EB_INLINE static void row(Ops& ops, const SoftmaxBackwardOperands<Ops, T>& a, const RowShape& s, Index r) {
+    log_softmax_backward_naive(ops, a, s, r);
+  }
+};
+
+template <class Function, class Ops, class T, class Operands>
+__global__ void softmax_kernel(Operands a, RowShape s, OpCounts* counts) {
   Ops ops;
-  for (Index r = first_element(); r < s.rows; r += element_stride()) softmax_forward_naive(ops, a, s, r);
+  for (Index r = first_element(); r < s.rows; r += element_stride()) Function::row(ops, a, s, r);
   merge<T>(ops, counts);
 }
 
@@ -52,9 +88,10 @@ void linear(Type<Ops>, Type<T>, const LinearShape& s, const EbLinearArrays& arra
   launches.over(s.M * s.N, linear_kernel<Ops, T>, operands<Ops, T>(arrays), s);
 }
 
-template <class Ops, class T>
-void softmax(Type<Ops>, Type<T>, const RowShape& s, const EbSoftmaxArrays& arrays, Launches& launches) {
-  launches.over(s.rows, softmax_kernel<Ops, T>, softmax_operands<Ops, T>(arrays), s);
+template <class Function, class Ops, class T>
+void softmax(Type<Ops> ops, Type<T> element, const RowShape& s, const EbSoftmaxArrays& arrays, Launches& launches) {
+  const auto a = Function::operands(ops, element, arrays);
+  launches.over(s.rows, softmax_kernel<Function, Ops, T, std::remove_const_t<decltype(a)>>, a, s);
 }
 
 template <class Ops, class T>
@@ -85,10 +122,19 @@ int eb_cuda_linear(EbDtype dtype, const eb::LinearShape* shape, const EbLinearAr
   });
 }
 
-int eb_cuda_softmax(EbDtype dtype, const eb::RowShape* shape, const EbSoftmaxArrays* arrays, int device, void* stream,
-                    eb::OpCounts* counts, EbError* error) {
+int eb_cuda_softmax(EbSoftmax function, EbDtype dtype, const eb::RowShape* shape, const EbSoftmaxArrays* arrays,
+                    int device, void* stream, eb::OpCounts* counts, EbError* error) {
   return eb::dispatch(dtype, device, stream, counts, error, [&](auto ops, auto element, auto& launches) {
-    eb::softmax(ops, element, *shape, *arrays, launches);
+    switch (function) {
+      case EB_SOFTMAX_softmax_forward:
+        return eb::softmax<eb::SoftmaxForward>(ops, element, *shape, *arrays, launches);
+      case EB_SOFTMAX_softmax_backward:
+        return eb::softmax<eb::SoftmaxBackward>(ops, element, *shape, *arrays, launches);
+      case EB_SOFTMAX_log_softmax_forward:
+        return eb::softmax<eb::LogSoftmaxForward>(ops, element, *shape, *arrays, launches);
+      case EB_SOFTMAX_log_softmax_backward:
+        return eb::softmax<eb::LogSoftmaxBackward>(ops, element, *shape, *arrays, launches);
+    }
   });
 }
 

@@ -74,10 +74,11 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
     compiler = shutil.which("g++")
     assert compiler, "g++ is needed: it compiles energybench._cpu"
     folder = tmp_path_factory.mktemp("cuda_on_host")
-    sources = [STAND_IN / "machine.cpp", *sorted((CSRC / "cuda").glob("*.cu")), CSRC / "bindings/cuda/module.cpp"]
+    sources = [*sorted((CSRC / "cuda").glob("*.cu")), *sorted((CSRC / "bindings/cuda").glob("*.cpp"))]
+    sources.append(STAND_IN / "machine.cpp")
 
     def compiled(source: Path) -> str:
-        target = folder / f"{source.stem}.o"
+        target = folder / f"{source.parts[-3]}_{source.stem}.o"
         level = "-O0" if "bindings" in source.parts else "-O1"
         subprocess.run([compiler, level, *_flags(), "-x", "c++", "-c", source, "-o", target], check=True)
         return str(target)

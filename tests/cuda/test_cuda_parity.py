@@ -5,6 +5,7 @@ On the stand-in naive rungs give the CPU's bits, for one body serves both; a GPU
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,43 @@ from energybench import kernels
 from energybench.kernels.closed_form import CountRequest
 from energybench.kernels.registry import OPERATORS
 
+Random = Callable[..., torch.Tensor]
+#: Arrays and options of a call.
+Built = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def gru_weights(random: Random, I: int, H: int, *, gate: bool, bias: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:  # noqa: E741
+    """w_ih … b_hh, and the option of an output gate."""
+    biases = [random(3 * H), random(3 * H)] if bias else [None, None]
+    of_gate = [random(H), random(H)] if bias else [None, None]
+    options = {"output_gate": (random(H, I), random(H, H), *of_gate)} if gate else {}
+    return (random(3 * H, I), random(3 * H, H), *biases), options
+
+
+def of_gru(random: Random, *, T: int, B: int, I: int, H: int, bias: bool) -> Built:  # noqa: E741
+    weights, options = gru_weights(random, I, H, gate=True, bias=bias)
+    return (random(T, B, I), random(B, H), *weights), options
+
+
+def of_gru_backward(random: Random, *, gate: bool, bias: bool, T: int, B: int, I: int, H: int) -> Built:  # noqa: E741
+    x, h0 = random(T, B, I), random(B, H)
+    weights, options = gru_weights(random, I, H, gate=gate, bias=bias)
+    y, _, gates = kernels.gru(x, h0, *weights, return_gates=True, variant="naive", **options)
+    grads = (random(T, B, H), random(B, H) if bias else None)
+    return (*grads, x, h0, None if gate else y, gates, *weights[:2]), {"has_bias": bias, **options}
+
+
+def of_attention_backward(random: Random, *, causal: bool) -> Built:
+    q, k, v = random(2, 3, 9, 5), random(2, 3, 7, 5), random(2, 3, 7, 5)
+    y, lse = kernels.online_attention(q, k, v, causal=causal, variant="naive")
+    return (random(2, 3, 9, 5), q, k, v, y, lse), {"causal": causal}
+
+
+def of_layer_norm_backward(random: Random, *, rows: int, n: int, weight: bool) -> Built:
+    x = random(rows, n)
+    _, mean, rstd = kernels.layer_norm(x, return_statistics=True, variant="naive")
+    return (random(rows, n), x, mean, rstd, random(n) if weight else None), {"has_bias": rows % 2 == 1}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -22,15 +60,17 @@ class Case:
     kernel: str
     shapes: tuple[tuple[int, ...], ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
-    build: Callable[..., tuple[Any, ...]] | None = None
+    build: Callable[[Random], Built] | None = None
 
-    def arrays(self, dtype: torch.dtype) -> tuple[Any, ...]:
+    def call(self, dtype: torch.dtype) -> Built:
         generator = torch.Generator().manual_seed(1)
 
         def random(*shape: int) -> torch.Tensor:
             return torch.randn(shape, generator=generator, dtype=dtype)
 
-        return self.build(random) if self.build else tuple(random(*shape) for shape in self.shapes)
+        if self.build is not None:
+            return self.build(random)
+        return tuple(random(*shape) for shape in self.shapes), self.options
 
     def __str__(self) -> str:
         return "-".join([self.kernel, *("x".join(map(str, s)) for s in self.shapes[:1]), *map(str, self.options)])
@@ -51,20 +91,48 @@ CASES = [
     Case("softmax", ((131, 1),)),
     Case("layer_norm", ((3, 4, 37), (37,), (37,))),
     Case("layer_norm", ((130, 5),)),
+    Case("log_softmax", ((3, 4, 37),)),
     Case("relu", ((3, 137),)),
     Case("sigmoid", ((3, 37),)),
     Case("tanh", ((3, 37),)),
     Case("gelu", ((3, 37),)),
     Case("max_pool2d", ((2, 3, 9, 7),), {"kernel_size": 3, "stride": 2, "padding": 1}),
     Case("avg_pool2d", ((2, 3, 9, 7),), {"kernel_size": (3, 2), "padding": 1}),
+    Case("gru", ((3, 5, 4), (5, 30), (90, 4), (90, 30), (90,), (90,)), {"return_gates": True}),
+    Case("layer_norm", ((5, 37), (37,)), {"return_statistics": True}),
+    Case("online_attention", ((1, 2, 70, 3), (1, 2, 67, 3), (1, 2, 67, 3)), {"causal": True}),
+    Case("online_attention", ((2, 1, 5, 4), (2, 1, 131, 4), (2, 1, 131, 4))),
+    Case(
+        "conv2d_backward",
+        ((2, 9, 6, 8), (2, 6, 9, 7), (9, 2, 3, 2)),
+        {"padding": (2, 1), "stride": (2, 1), "groups": 3, "has_bias": True},
+    ),
+    Case(
+        "conv2d_backward",
+        ((1, 5, 8, 11), (1, 3, 8, 11), (5, 3, 3, 3)),
+        {"padding": 2, "dilation": 2, "has_bias": False},
+    ),
+    Case("linear_backward", ((9, 5), (9, 7), (5, 7))),
+    Case("linear_backward", ((9, 17), (11, 9), (11, 17)), {"has_bias": False, "x_layout": "km", "w_layout": "kn"}),
+    Case("softmax_backward", ((5, 37), (5, 37))),
+    Case("log_softmax_backward", ((5, 37), (5, 37))),
+    Case("layer_norm_backward", build=partial(of_layer_norm_backward, rows=5, n=37, weight=True)),
+    Case("layer_norm_backward", build=partial(of_layer_norm_backward, rows=131, n=3, weight=False)),
+    Case("layer_norm_backward", build=partial(of_layer_norm_backward, rows=4, n=7, weight=False)),
+    Case("attention_backward", build=partial(of_attention_backward, causal=True)),
+    Case("attention_backward", build=partial(of_attention_backward, causal=False)),
+    Case("gru", build=partial(of_gru, bias=True, T=3, B=3, I=5, H=7)),
+    Case("gru_backward", build=partial(of_gru_backward, gate=False, bias=True, T=4, B=3, I=5, H=7)),
+    Case("gru_backward", build=partial(of_gru_backward, gate=False, bias=False, T=1, B=5, I=2, H=31)),
+    Case("gru_backward", build=partial(of_gru_backward, gate=True, bias=True, T=3, B=2, I=3, H=5)),
 ]
 
 
 def check(run: Callable[..., Any], case: Case, variant: str, dtype: torch.dtype, tolerances: dict[str, Any]) -> None:
-    arrays = case.arrays(dtype)
-    cpu = kernels.counted_run(case.kernel, *arrays, variant="naive", **case.options)
-    plain = run(case.kernel, *arrays, variant=variant, **case.options)
-    counted = run(case.kernel, *arrays, variant=variant, counting=True, **case.options)
+    arrays, options = case.call(dtype)
+    cpu = kernels.counted_run(case.kernel, *arrays, variant="naive", **options)
+    plain = run(case.kernel, *arrays, variant=variant, **options)
+    counted = run(case.kernel, *arrays, variant=variant, counting=True, **options)
     assert plain.counts is None
     for of_plain, of_counting, of_cpu in zip(plain.outputs, counted.outputs, cpu.outputs, strict=True):
         assert (of_plain is None) == (of_cpu is None)
@@ -72,7 +140,7 @@ def check(run: Callable[..., Any], case: Case, variant: str, dtype: torch.dtype,
             torch.testing.assert_close(of_plain, of_counting, rtol=0, atol=0)
             torch.testing.assert_close(of_plain, of_cpu, **tolerances)
     operator = OPERATORS[case.kernel]
-    shape, name = operator.read_shape(*arrays, **case.options)
+    shape, name = operator.read_shape(*arrays, **options)
     assert counted.counts == operator.closed_form(shape, CountRequest(name, "issued", "cuda", variant))
     if variant == "naive":
         assert counted.counts.by_dtype == cpu.counts.by_dtype

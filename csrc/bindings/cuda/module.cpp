@@ -1,62 +1,16 @@
 // energybench._cuda: device addresses, sizes, device and stream in. Whoever calls has checked that the addresses hold
 // arrays of these sizes (energybench/kernels/call.py). Loads without a GPU or a driver; only a call can fail.
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
-#include <cstdint>
-#include <string>
-#include <vector>
-
-#include "bindings/counts_dict.h"
-#include "cuda/api.h"
-
-namespace py = pybind11;
+#include "bindings/cuda/call.h"
 
 namespace {
 
+using namespace eb::bindings;
 using eb::Index;
-using Addresses = std::vector<std::uintptr_t>;
-
-EbDtype dtype_named(const std::string& name) {
-#define EB_TYPE(type_name, type) \
-  if (name == #type_name) return EB_DTYPE_##type_name;
-  EB_DTYPES(EB_TYPE)
-#undef EB_TYPE
-  throw py::type_error("unsupported element type " + name);
-}
-
-void* at(const Addresses& addresses, std::size_t i) { return reinterpret_cast<void*>(addresses[i]); }
-
-void require(bool condition, const char* message) {
-  if (!condition) throw py::value_error(message);
-}
-
-void require_sizes(const std::vector<Index>& sizes, std::size_t count, const Addresses& addresses, std::size_t arrays) {
-  require(sizes.size() == count && addresses.size() == arrays, "wrong number of sizes or arrays");
-  for (const Index size : sizes) require(size >= 0, "sizes must not be negative");
-}
-
-// Launches without the GIL; returns the counts, or None when not asked to count.
-template <class Kernel>
-py::object run(bool counting, const Kernel& kernel) {
-  eb::OpCounts counts;
-  EbError error{};
-  int status;
-  {
-    py::gil_scoped_release release;
-    status = kernel(counting ? &counts : nullptr, &error);
-  }
-  if (status != 0) throw std::runtime_error(error.message);
-  return counting ? py::object(eb::bindings::counts_dict(counts)) : py::object(py::none());
-}
 
 py::object conv2d(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& addresses, int device,
                   std::uintptr_t stream, bool counting) {
   require_sizes(sizes, 14, addresses, 4);
-  const Index* z = sizes.data();
-  require(z[7] > 0 && z[8] > 0 && z[11] > 0 && z[12] > 0 && z[13] > 0, "stride, dilation and groups must be positive");
-  const eb::ConvShape s{
-      z[0], z[1], z[2], z[3], z[4], z[5], z[6], z[7], z[8], z[9], z[10], z[11], z[12], z[13], addresses[2] != 0, 0};
+  const eb::ConvShape s = conv_shape(sizes, addresses[2] != 0);
   const EbConv2dArrays arrays{at(addresses, 0), at(addresses, 1), at(addresses, 2), at(addresses, 3)};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
@@ -66,10 +20,10 @@ py::object conv2d(const std::string& dtype, const std::vector<Index>& sizes, con
 
 py::object gru(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, int device,
                std::uintptr_t stream, bool counting) {
-  require_sizes(sizes, 4, a, 13);
-  const eb::GruShape s{sizes[0], sizes[1], sizes[2], sizes[3], a[4] != 0, a[6] != 0, 0, 0};
+  require_sizes(sizes, 4, a, 14);
+  const eb::GruShape s{sizes[0], sizes[1], sizes[2], sizes[3], a[4] != 0, a[6] != 0, a[13] != 0, 0};
   const EbGruArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3),  at(a, 4),  at(a, 5),  at(a, 6),
-                           at(a, 7), at(a, 8), at(a, 9), at(a, 10), at(a, 11), at(a, 12), nullptr};
+                           at(a, 7), at(a, 8), at(a, 9), at(a, 10), at(a, 11), at(a, 12), at(a, 13)};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
     return eb_cuda_gru(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
@@ -98,22 +52,23 @@ py::object linear(const std::string& dtype, const std::vector<Index>& sizes, con
   });
 }
 
+template <EbSoftmax kFunction>
 py::object softmax(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, int device,
                    std::uintptr_t stream, bool counting) {
-  require_sizes(sizes, 2, a, 2);
+  require_sizes(sizes, 2, a, 3);
   const eb::RowShape s{sizes[0], sizes[1], 0, 0, 0};
-  const EbSoftmaxArrays arrays{at(a, 0), nullptr, at(a, 1)};
+  const EbSoftmaxArrays arrays{at(a, 0), at(a, 1), at(a, 2)};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
-    return eb_cuda_softmax(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
+    return eb_cuda_softmax(kFunction, type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
   });
 }
 
 py::object layer_norm(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, double epsilon,
                       int device, std::uintptr_t stream, bool counting) {
-  require_sizes(sizes, 2, a, 4);
-  const eb::RowShape s{sizes[0], sizes[1], a[1] != 0, a[2] != 0, 0};
-  const EbLayerNormArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3), nullptr, nullptr, nullptr, nullptr, nullptr};
+  require_sizes(sizes, 2, a, 6);
+  const eb::RowShape s{sizes[0], sizes[1], a[1] != 0, a[2] != 0, a[4] != 0};
+  const EbLayerNormArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3), at(a, 4), at(a, 5), nullptr, nullptr, nullptr};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
     return eb_cuda_layer_norm(type, &s, &arrays, epsilon, device, reinterpret_cast<void*>(stream), counts, error);
@@ -178,7 +133,10 @@ PYBIND11_MODULE(_cuda, module) {
 #define EB_DEFINE(name, function) \
   module.def(name, &function, "dtype"_a, "sizes"_a, "addresses"_a, "device"_a, "stream"_a, "counting"_a);
   EB_DEFINE("linear", linear)
-  EB_DEFINE("softmax", softmax)
+  EB_DEFINE("softmax", softmax<EB_SOFTMAX_softmax_forward>)
+  EB_DEFINE("softmax_backward", softmax<EB_SOFTMAX_softmax_backward>)
+  EB_DEFINE("log_softmax", softmax<EB_SOFTMAX_log_softmax_forward>)
+  EB_DEFINE("log_softmax_backward", softmax<EB_SOFTMAX_log_softmax_backward>)
   EB_DEFINE("relu", pointwise<EB_POINTWISE_relu>)
   EB_DEFINE("sigmoid", pointwise<EB_POINTWISE_sigmoid>)
   EB_DEFINE("tanh", pointwise<EB_POINTWISE_tanh>)
@@ -186,4 +144,5 @@ PYBIND11_MODULE(_cuda, module) {
   EB_DEFINE("max_pool2d", pool2d<EB_POOL_max>)
   EB_DEFINE("avg_pool2d", pool2d<EB_POOL_avg>)
 #undef EB_DEFINE
+  define_backward(module);
 }

@@ -16,7 +16,7 @@ _TASK: Final = 16
 #: Rung → vectors of a tile.
 _VECTORS: Final = {"blocked": 2, "avx2": 2, "avx512": 4, "avx512_emulated": 2}
 #: Keys of a block of the online softmax (csrc/kernels/online_attention.h).
-_BLOCK: Final = 64
+BLOCK: Final = 64
 #: Queries of a chunk of the gradients (csrc/cpu/tuned/attention_backward.cpp).
 _CHUNK: Final = 64
 
@@ -95,7 +95,7 @@ def _tuned(s: AttentionShape, rung: str, dtype: str) -> tuple[Traffic, int]:
 
 def _blocks(shape: AttentionShape) -> int:
     """Blocks of keys that the queries of one head meet, each query its own."""
-    return sum(-(-shape.visible_keys(i) // _BLOCK) for i in range(shape.S_q))
+    return sum(-(-shape.visible_keys(i) // BLOCK) for i in range(shape.S_q))
 
 
 def online_attention(shape: AttentionShape, request: CountRequest) -> OpCounts:
@@ -128,8 +128,8 @@ def _online_tuned(s: AttentionShape, request: CountRequest) -> tuple[Traffic, in
     packing = _packing(s, columns)
     loads, stores, tile_macs = packing.loads + 2 * s.visible_pairs, packing.stores + 2 * s.visible_pairs + s.S_q, 0
     for first, rows in _tiles(0, s.S_q):
-        for block in range(0, s.visible_keys(first + rows - 1), _BLOCK):
-            seen = [max(0, min(_BLOCK, s.visible_keys(first + r) - block)) for r in range(rows)]
+        for block in range(0, s.visible_keys(first + rows - 1), BLOCK):
+            seen = [max(0, min(BLOCK, s.visible_keys(first + r) - block)) for r in range(rows)]
             others = sum(n - seen[0] for n in seen)
             for part in (_strips(seen[-1], rows, s.D, columns), _sums(seen[0], others, rows, s.D, columns)):
                 loads, tile_macs = loads + part[0], tile_macs + part[1]

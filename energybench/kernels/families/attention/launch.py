@@ -8,7 +8,7 @@ from typing import Any, Final
 from energybench.kernels.call import Begin, Outcome, TensorT, run
 from energybench.kernels.families.attention import counts
 from energybench.kernels.families.attention.shape import AttentionShape, attention_backward_shape, attention_shape
-from energybench.kernels.ladder import AUTO, CPU_ALONE, TUNED_ON_CPU
+from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 
 #: Elements of padding between two threads' scratch rows: 64 of float32 are four cache lines, so none is shared.
@@ -17,6 +17,10 @@ _ROW_PADDING: Final = 64
 
 def _factor(s: AttentionShape, scale: float | None) -> float:
     return 1 / math.sqrt(s.D) if scale is None else float(scale)
+
+
+def _cuda_sizes(s: AttentionShape) -> list[int]:
+    return [s.B, s.Hn, s.S_q, s.S_k, s.D, int(s.causal)]
 
 
 def _attention(
@@ -35,10 +39,7 @@ def _attention(
     rows, row_length = (s.B * s.Hn * s.S_q, s.S_k) if call.on_cuda else (call.threads, s.S_k + _ROW_PADDING)
     scratch = call.allocate("scratch", rows, row_length)
     arrays = [*map(call.dense, (q, k, v)), y, scratch]
-    if call.on_cuda:
-        tallies = call.run_cuda([s.B, s.Hn, s.S_q, s.S_k, s.D, int(s.causal)], arrays, factor)
-    else:
-        tallies = call.run_cpu(*arrays, factor, s.causal)
+    tallies = call.run_cuda(_cuda_sizes(s), arrays, factor) if call.on_cuda else call.run_cpu(*arrays, factor, s.causal)
     return call.finish(tallies, y)
 
 
@@ -53,8 +54,10 @@ def _attention_backward(
     gradients = [
         call.allocate(name, s.B, s.Hn, length, s.D) for name, length in (("dq", s.S_q), ("dk", s.S_k), ("dv", s.S_k))
     ]
-    tallies = call.run_cpu(*map(call.dense, arrays), *gradients, _factor(s, scale), s.causal)
-    return call.finish(tallies, *gradients)
+    operands, factor = [*map(call.dense, arrays), *gradients], _factor(s, scale)
+    if call.on_cuda:
+        return call.finish(call.run_cuda(_cuda_sizes(s), operands, factor), *gradients)
+    return call.finish(call.run_cpu(*operands, factor, s.causal), *gradients)
 
 
 def _online_attention(
@@ -62,19 +65,22 @@ def _online_attention(
 ) -> Outcome:
     call = begin({"q": q, "k": k, "v": v})
     y, lse = call.allocate("y", s.B, s.Hn, s.S_q, s.D), call.allocate("lse", s.B, s.Hn, s.S_q)
-    tallies = call.run_cpu(*map(call.dense, (q, k, v)), y, lse, _factor(s, scale), s.causal)
-    return call.finish(tallies, y, lse)
+    operands, factor = [*map(call.dense, (q, k, v)), y, lse], _factor(s, scale)
+    if call.on_cuda:
+        scratch = call.allocate("scratch", s.B * s.Hn * s.S_q, counts.BLOCK)
+        return call.finish(call.run_cuda(_cuda_sizes(s), [*operands, scratch], factor), y, lse)
+    return call.finish(call.run_cpu(*operands, factor, s.causal), y, lse)
 
 
 ATTENTION = Operator("attention", "forward", "attention", TUNED_ON_CPU, attention_shape, counts.attention, _attention)
 ATTENTION_BACKWARD = Operator(
-    *("attention", "backward", "attention", CPU_ALONE),
+    *("attention", "backward", "attention", TUNED_ON_CPU),
     attention_backward_shape,
     counts.attention_backward,
     _attention_backward,
 )
 ONLINE_ATTENTION = Operator(
-    *("online_attention", "forward", "attention", CPU_ALONE),
+    *("online_attention", "forward", "attention", TUNED_ON_CPU),
     attention_shape,
     counts.online_attention,
     _online_attention,

@@ -196,6 +196,7 @@ def gradients(shape: ConvShape, request: CountRequest, copies: Issued) -> OpCoun
     return request.tallies(
         compulsory=Traffic(outputs + inputs + weights, inputs + weights + biases, weights),
         issued=Traffic(issued.loads, issued.stores, issued.weight_loads),
+        launches=2 + shape.has_bias if request.device == "cuda" else 1,
         macs=2 * macs,
         nominal_macs=2 * outputs * channels * shape.KH * shape.KW,
         tile_macs=issued.tile_macs,

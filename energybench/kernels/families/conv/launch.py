@@ -8,21 +8,26 @@ from typing import Any
 from energybench.kernels.call import Begin, Call, Outcome, TensorT, run
 from energybench.kernels.families.conv import counts
 from energybench.kernels.families.conv.shape import Algorithm, ConvShape, conv_backward_shape, conv_shape
-from energybench.kernels.ladder import AUTO, CPU_ALONE, TUNED_ON_CPU
+from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 from energybench.records.op_counts import OpCounts
+
+
+def _cuda_sizes(s: ConvShape) -> list[int]:
+    return [s.N, s.C_in, s.H, s.W, s.C_out, s.KH, s.KW, *s.stride, *s.padding, *s.dilation, s.groups]
 
 
 def run_conv2d(call: Call, s: ConvShape, *arrays: Any) -> OpCounts | None:
     """Convolve: `arrays` are x, w and bias, where the kernel can read them, and where y goes."""
     if call.on_cuda:
-        sizes = [s.N, s.C_in, s.H, s.W, s.C_out, s.KH, s.KW, *s.stride, *s.padding, *s.dilation, s.groups]
-        return call.run_cuda(sizes, arrays)
+        return call.run_cuda(_cuda_sizes(s), arrays)
     return call.run_cpu(*arrays, s.stride, s.padding, s.dilation, s.groups, s.direct)
 
 
 def run_conv2d_backward(call: Call, s: ConvShape, *arrays: Any) -> OpCounts | None:
     """Gradients of such a convolution: `arrays` are grad, x and w, where dx, dw and db go, and scratch."""
+    if call.on_cuda:
+        return call.run_cuda(_cuda_sizes(s), arrays)
     return call.run_cpu(*arrays, s.stride, s.padding, s.dilation, s.groups, s.direct)
 
 
@@ -41,7 +46,7 @@ def _conv2d_backward(begin: Begin, s: ConvShape, grad: Any, x: Any, w: Any, **_o
 
 CONV2D = Operator("conv2d", "forward", "conv", TUNED_ON_CPU, conv_shape, counts.conv2d, _conv2d)
 CONV2D_BACKWARD = Operator(
-    *("conv2d", "backward", "conv", CPU_ALONE), conv_backward_shape, counts.conv2d_backward, _conv2d_backward
+    *("conv2d", "backward", "conv", TUNED_ON_CPU), conv_backward_shape, counts.conv2d_backward, _conv2d_backward
 )
 
 

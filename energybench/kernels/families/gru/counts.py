@@ -110,6 +110,8 @@ def gru_backward(shape: GruShape, request: CountRequest) -> OpCounts:
     return request.tallies(
         compulsory=Traffic(inputs + weights, rows * I + B * H + weights + biases, weights),
         issued=issued,
+        # back through time a launch a step and one for the first state; then inputs, weights, biases
+        launches=shape.T + 3 + int(shape.has_bias) if request.device == "cuda" else 1,
         macs=macs,
         nominal_macs=macs,
         tile_macs=tile_macs,

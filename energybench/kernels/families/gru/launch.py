@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Generic, Literal, NamedTuple, overload
 
-from energybench.errors import UsageError
 from energybench.kernels.call import Begin, Outcome, TensorT, run
 from energybench.kernels.families.gru import counts
 from energybench.kernels.families.gru.shape import GruShape, gru_backward_shape, gru_shape
-from energybench.kernels.ladder import AUTO, CPU_ALONE, TUNED_ON_CPU
+from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 
 
@@ -31,13 +30,9 @@ def _gru(
     y = call.allocate("y", s.T, s.B, s.H)
     h_n = call.allocate("h_n", s.B, s.H)
     state = call.allocate("state", 2, s.B, s.H) if s.has_output_gate else None
-    arrays = [*map(call.dense, given.values()), y, h_n, state]
-    if call.on_cuda:
-        if s.keep_gates:
-            raise UsageError("gru keeps no gates on cuda yet; move its tensors to cpu")
-        return call.finish(call.run_cuda([s.T, s.B, s.I, s.H], arrays), y, h_n)
     gates = call.allocate("gates", s.T, s.B, s.kept, s.H) if s.keep_gates else None
-    tallies = call.run_cpu(*arrays, gates)
+    arrays = [*map(call.dense, given.values()), y, h_n, state, gates]
+    tallies = call.run_cuda([s.T, s.B, s.I, s.H], arrays) if call.on_cuda else call.run_cpu(*arrays)
     return call.finish(tallies, *((y, h_n, gates) if s.keep_gates else (y, h_n)))
 
 
@@ -75,11 +70,15 @@ def _gru_backward(
     }
     results = [None if shape is None else call.allocate(name, *shape) for name, shape in shapes.items()]
     inputs = [*given.values(), w_ih, w_hh, *gate.values()]
-    return call.finish(call.run_cpu(*map(call.dense, inputs), *results), *results)
+    arrays = [*map(call.dense, inputs), *results]
+    if call.on_cuda:
+        sums = call.allocate("scratch", B * H * (T * (s.gates + 1) + 1))
+        return call.finish(call.run_cuda([T, B, I, H], [*arrays, sums]), *results)
+    return call.finish(call.run_cpu(*arrays), *results)
 
 
 GRU = Operator("gru", "forward", "rnn", TUNED_ON_CPU, gru_shape, counts.gru, _gru)
-GRU_BACKWARD = Operator("gru", "backward", "rnn", CPU_ALONE, gru_backward_shape, counts.gru_backward, _gru_backward)
+GRU_BACKWARD = Operator("gru", "backward", "rnn", TUNED_ON_CPU, gru_backward_shape, counts.gru_backward, _gru_backward)
 
 
 @overload

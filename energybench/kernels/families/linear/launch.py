@@ -7,7 +7,7 @@ from typing import Any
 from energybench.kernels.call import Begin, Outcome, TensorT, run
 from energybench.kernels.families.linear import counts
 from energybench.kernels.families.linear.shape import LinearShape, linear_backward_shape, linear_shape
-from energybench.kernels.ladder import AUTO, CPU_ALONE, TUNED_ON_CPU
+from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 
 
@@ -26,13 +26,17 @@ def _linear_backward(begin: Begin, s: LinearShape, grad: Any, x: Any, w: Any, **
     call = begin({"grad": grad, "x": x, "w": w})
     dx, dw = (call.allocate(f"d{name}", *array.shape) for name, array in (("x", x), ("w", w)))
     db = call.allocate("db", s.N) if s.has_bias else None
-    tallies = call.run_cpu(*map(call.dense, (grad, x, w)), dx, dw, db, s.x_transposed, s.w_transposed)
+    arrays = [*map(call.dense, (grad, x, w)), dx, dw, db]
+    if call.on_cuda:
+        tallies = call.run_cuda([s.M, s.K, s.N, int(s.x_transposed), int(s.w_transposed)], arrays)
+    else:
+        tallies = call.run_cpu(*arrays, s.x_transposed, s.w_transposed)
     return call.finish(tallies, dx, dw, db)
 
 
 LINEAR = Operator("linear", "forward", "gemm", TUNED_ON_CPU, linear_shape, counts.linear, _linear)
 LINEAR_BACKWARD = Operator(
-    "linear", "backward", "gemm", CPU_ALONE, linear_backward_shape, counts.linear_backward, _linear_backward
+    "linear", "backward", "gemm", TUNED_ON_CPU, linear_backward_shape, counts.linear_backward, _linear_backward
 )
 
 

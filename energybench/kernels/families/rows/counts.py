@@ -78,6 +78,7 @@ def layer_norm_backward(shape: RowShape, request: CountRequest) -> OpCounts:
     return request.tallies(
         compulsory=Traffic(2 * elements + 2 * rows + n * w, elements + results, n * w),
         issued=issued,
+        launches=2 + bool(w or b) if request.device == "cuda" else 1,
         adds=elements * (5 + w + b),
         muls=elements * (4 + 2 * w),
         divs=2 * rows,

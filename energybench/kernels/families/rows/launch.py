@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
-from energybench.errors import UsageError
 from energybench.kernels.call import Begin, Outcome, TensorT, run
 from energybench.kernels.families.rows import counts
 from energybench.kernels.families.rows.shape import (
@@ -14,7 +13,7 @@ from energybench.kernels.families.rows.shape import (
     softmax_backward_shape,
     softmax_shape,
 )
-from energybench.kernels.ladder import AUTO, CPU_ALONE, TUNED_ON_CPU
+from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 
 
@@ -22,14 +21,16 @@ def _softmax(begin: Begin, s: RowShape, x: Any) -> Outcome:
     call = begin({"x": x})
     y = call.allocate("y", *s.shape)
     x_rows, y_rows = (a.reshape(s.rows, s.n) for a in (call.dense(x), y))
-    tallies = call.run_cuda([s.rows, s.n], [x_rows, y_rows]) if call.on_cuda else call.run_cpu(x_rows, None, y_rows)
+    arrays = [x_rows, None, y_rows]
+    tallies = call.run_cuda([s.rows, s.n], arrays) if call.on_cuda else call.run_cpu(*arrays)
     return call.finish(tallies, y)
 
 
 def _softmax_backward(begin: Begin, s: RowShape, grad: Any, y: Any) -> Outcome:
     call = begin({"grad": grad, "y": y})
     dx = call.allocate("dx", *s.shape)
-    tallies = call.run_cpu(*(a.reshape(s.rows, s.n) for a in (call.dense(grad), call.dense(y), dx)))
+    arrays = [a.reshape(s.rows, s.n) for a in (call.dense(grad), call.dense(y), dx)]
+    tallies = call.run_cuda([s.rows, s.n], arrays) if call.on_cuda else call.run_cpu(*arrays)
     return call.finish(tallies, dx)
 
 
@@ -41,13 +42,8 @@ def _layer_norm(
     rows = s.shape[:-1]
     mean, rstd = (call.allocate(name, *rows) if s.keep_statistics else None for name in ("mean", "rstd"))
     arrays = [call.dense(x).reshape(s.rows, s.n), call.dense(weight), call.dense(bias), y.reshape(s.rows, s.n)]
-    if call.on_cuda:
-        if s.keep_statistics:
-            raise UsageError("layer_norm keeps no statistics on cuda yet; move its tensors to cpu")
-        tallies = call.run_cuda([s.rows, s.n], arrays, eps)
-    else:
-        statistics = [None if a is None else a.reshape(s.rows) for a in (mean, rstd)]
-        tallies = call.run_cpu(*arrays, *statistics, eps)
+    arrays += [None if a is None else a.reshape(s.rows) for a in (mean, rstd)]
+    tallies = call.run_cuda([s.rows, s.n], arrays, eps) if call.on_cuda else call.run_cpu(*arrays, eps)
     return call.finish(tallies, *((y, mean, rstd) if s.keep_statistics else (y,)))
 
 
@@ -58,31 +54,35 @@ def _layer_norm_backward(
     dx = call.allocate("dx", *s.shape)
     dweight = call.allocate("dweight", s.n) if s.has_weight else None
     dbias = call.allocate("dbias", s.n) if s.has_bias else None
-    tallies = call.run_cpu(
+    arrays = [
         *(call.dense(a).reshape(s.rows, s.n) for a in (grad, x)),
         *(call.dense(a).reshape(s.rows) for a in (mean, rstd)),
         call.dense(weight),
         dx.reshape(s.rows, s.n),
         dweight,
         dbias,
-    )
+    ]
+    if call.on_cuda:
+        waiting = call.allocate("scratch", s.rows, s.n) if s.has_weight else None
+        return call.finish(call.run_cuda([s.rows, s.n], [*arrays, waiting]), dx, dweight, dbias)
+    tallies = call.run_cpu(*arrays)
     return call.finish(tallies, dx, dweight, dbias)
 
 
 SOFTMAX = Operator("softmax", "forward", "softmax", TUNED_ON_CPU, softmax_shape, counts.softmax, _softmax)
 SOFTMAX_BACKWARD = Operator(
-    "softmax", "backward", "softmax", CPU_ALONE, softmax_backward_shape, counts.softmax_backward, _softmax_backward
+    "softmax", "backward", "softmax", TUNED_ON_CPU, softmax_backward_shape, counts.softmax_backward, _softmax_backward
 )
-LOG_SOFTMAX = Operator("log_softmax", "forward", "softmax", CPU_ALONE, softmax_shape, counts.log_softmax, _softmax)
+LOG_SOFTMAX = Operator("log_softmax", "forward", "softmax", TUNED_ON_CPU, softmax_shape, counts.log_softmax, _softmax)
 LOG_SOFTMAX_BACKWARD = Operator(
-    *("log_softmax", "backward", "softmax", CPU_ALONE),
+    *("log_softmax", "backward", "softmax", TUNED_ON_CPU),
     softmax_backward_shape,
     counts.log_softmax_backward,
     _softmax_backward,
 )
 LAYER_NORM = Operator("layer_norm", "forward", "norm", TUNED_ON_CPU, layer_norm_shape, counts.layer_norm, _layer_norm)
 LAYER_NORM_BACKWARD = Operator(
-    *("layer_norm", "backward", "norm", CPU_ALONE),
+    *("layer_norm", "backward", "norm", TUNED_ON_CPU),
     layer_norm_backward_shape,
     counts.layer_norm_backward,
     _layer_norm_backward,
