@@ -105,3 +105,24 @@ def test_attention_takes_and_gives_numpy():
     y = kernels.attention(q.numpy(), k.numpy(), v.numpy())
     assert isinstance(y, np.ndarray)
     np.testing.assert_array_equal(y, kernels.attention(q, k, v).numpy())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_scores_of_minus_infinity_weigh_nothing(dtype, rungs_here, assert_within):
+    """Whole blocks of them too, but that a query's first block makes NaN online, as docs/kernels/attention.md says."""
+    q, k, v = tensors(1, 2, 9, 150, 4, dtype)
+    q = q.abs()
+    nothing = {"a key": slice(3, 4), "a later block": slice(64, 128), "the first block": slice(0, 64)}
+    for where, keys in nothing.items():
+        masked = k.clone()
+        masked[:, :, keys] = float("-inf")
+        reference = explicit(q.double(), masked.double(), v.double(), causal=False)
+        assert not torch.isnan(reference).any()
+        for variant in rungs_here("attention"):
+            assert_within(kernels.attention(q, masked, v, variant=variant), reference, TOLERANCE[dtype])
+            y, lse = kernels.online_attention(q, masked, v, variant=variant)
+            if where == "the first block":
+                assert torch.isnan(y).all()
+                assert torch.isnan(lse).all()
+            else:
+                assert_within(y, reference, TOLERANCE[dtype])
