@@ -84,6 +84,9 @@ study-design: $(VENV)/.dev  ## virtual minutes that choosing windows saves again
 study-time: $(VENV)/.dev  ## predicted times of networks that were never run beside what they take, on this CPU
 	$(BIN)/python -m benchmarks.time_study
 
+equation-table: $(VENV)/.dev  ## every equation on every device and data set at hand, into docs/models.md
+	$(BIN)/python -m benchmarks.equation_table
+
 bench-fit: $(VENV)/.dev  ## time the fit of 100,000 records and of 1,000 bootstrap replicates
 	$(BIN)/python benchmarks/fit.py
 
