@@ -43,6 +43,16 @@ int eb_cuda_linear_backward(EbDtype dtype, const eb::LinearShape* shape, const E
 int eb_cuda_layer_norm_backward(EbDtype dtype, const eb::RowShape* shape, const EbLayerNormArrays* arrays,
                                 void* scratch, int device, void* stream, eb::OpCounts* counts, EbError* error);
 
+// Tuned rungs, after which they are named.
+int eb_cuda_linear_tiled(EbDtype dtype, const eb::LinearShape* shape, const EbLinearArrays* arrays, int device,
+                         void* stream, eb::OpCounts* counts, EbError* error);
+int eb_cuda_conv2d_tiled(EbDtype dtype, const eb::ConvShape* shape, const EbConv2dArrays* arrays, int device,
+                         void* stream, eb::OpCounts* counts, EbError* error);
+int eb_cuda_softmax_block(EbDtype dtype, const eb::RowShape* shape, const EbSoftmaxArrays* arrays, int device,
+                          void* stream, eb::OpCounts* counts, EbError* error);
+int eb_cuda_layer_norm_block(EbDtype dtype, const eb::RowShape* shape, const EbLayerNormArrays* arrays, double epsilon,
+                             int device, void* stream, eb::OpCounts* counts, EbError* error);
+
 // Devices that can be used; 0 with the reason in `error` when there is none.
 int eb_cuda_device_count(EbError* error);
 // The device's own name into name[size].

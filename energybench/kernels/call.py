@@ -86,7 +86,8 @@ class Call:
             raise native_failure(self.name, error) from error
 
     def run_cuda(self, sizes: Sequence[int], arrays: Sequence[Any], *more: Any) -> OpCounts | None:
-        function: Callable[..., Any] = getattr(native.cuda(), self.function)
+        rung = "" if self.variant == "naive" else f"_{self.variant}"
+        function: Callable[..., Any] = getattr(native.cuda(), self.function + rung)
         addresses = [0 if array is None else int(array.data_ptr()) for array in arrays]
         stream = self.workspace.stream()
         try:

@@ -2,7 +2,8 @@
 
 On the CPU a ladder is some of, in this order: ``naive`` (the oracle), ``blocked`` (the tuned body on numbers),
 ``avx2`` and ``avx512`` (the same body on vectors), and ``avx512_emulated``, the AVX-512 body on lanes that two AVX2
-registers stand for: it shows on any processor that the body is right, and is never chosen by itself.
+registers stand for: it shows on any processor that the body is right, and is never chosen by itself. On CUDA it is
+``naive`` and, where there is one, a rung through shared memory: ``tiled`` or ``block``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ TUNED_ON_CPU: Final[Ladders] = {
     "cpu": ("naive", "blocked", "avx2", "avx512", "avx512_emulated"),
     "cuda": ("naive",),
 }
-#: The same, where there is no CUDA kernel yet.
+#: The same, and on CUDA a rung through shared memory: tiles of a matrix product, a block for each row.
+TILED_ON_CUDA: Final[Ladders] = {"cpu": TUNED_ON_CPU["cpu"], "cuda": ("naive", "tiled")}
+BLOCKS_ON_CUDA: Final[Ladders] = {"cpu": TUNED_ON_CPU["cpu"], "cuda": ("naive", "block")}
+#: Tuned on the CPU, where there is no CUDA kernel yet.
 CPU_ALONE: Final[Ladders] = {"cpu": TUNED_ON_CPU["cpu"]}
 #: For checks alone.
 _EMULATED: Final = frozenset({"avx512_emulated"})

@@ -11,6 +11,8 @@ from energybench.errors import NativeModuleError
 from energybench.kernels import native
 from energybench.records.op_counts import COUNT_FIELDS
 
+pytestmark = pytest.mark.timeout(900)  # compiling the stand-in, on a busy machine
+
 
 @pytest.mark.cuda_build
 def test_cuda_module_tallies_the_same_fields(cuda):

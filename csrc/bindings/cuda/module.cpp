@@ -7,6 +7,7 @@ namespace {
 using namespace eb::bindings;
 using eb::Index;
 
+template <auto kLaunch>
 py::object conv2d(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& addresses, int device,
                   std::uintptr_t stream, bool counting) {
   require_sizes(sizes, 14, addresses, 4);
@@ -14,7 +15,7 @@ py::object conv2d(const std::string& dtype, const std::vector<Index>& sizes, con
   const EbConv2dArrays arrays{at(addresses, 0), at(addresses, 1), at(addresses, 2), at(addresses, 3)};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
-    return eb_cuda_conv2d(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
+    return kLaunch(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
   });
 }
 
@@ -41,6 +42,7 @@ py::object attention(const std::string& dtype, const std::vector<Index>& sizes, 
   });
 }
 
+template <auto kLaunch>
 py::object linear(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, int device,
                   std::uintptr_t stream, bool counting) {
   require_sizes(sizes, 5, a, 4);
@@ -48,11 +50,18 @@ py::object linear(const std::string& dtype, const std::vector<Index>& sizes, con
   const EbLinearArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3)};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
-    return eb_cuda_linear(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
+    return kLaunch(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
   });
 }
 
+// The one entry point of four functions, as one of them.
 template <EbSoftmax kFunction>
+int softmax_naive(EbDtype dtype, const eb::RowShape* shape, const EbSoftmaxArrays* arrays, int device, void* stream,
+                  eb::OpCounts* counts, EbError* error) {
+  return eb_cuda_softmax(kFunction, dtype, shape, arrays, device, stream, counts, error);
+}
+
+template <auto kLaunch>
 py::object softmax(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, int device,
                    std::uintptr_t stream, bool counting) {
   require_sizes(sizes, 2, a, 3);
@@ -60,10 +69,11 @@ py::object softmax(const std::string& dtype, const std::vector<Index>& sizes, co
   const EbSoftmaxArrays arrays{at(a, 0), at(a, 1), at(a, 2)};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
-    return eb_cuda_softmax(kFunction, type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
+    return kLaunch(type, &s, &arrays, device, reinterpret_cast<void*>(stream), counts, error);
   });
 }
 
+template <auto kLaunch>
 py::object layer_norm(const std::string& dtype, const std::vector<Index>& sizes, const Addresses& a, double epsilon,
                       int device, std::uintptr_t stream, bool counting) {
   require_sizes(sizes, 2, a, 6);
@@ -71,7 +81,7 @@ py::object layer_norm(const std::string& dtype, const std::vector<Index>& sizes,
   const EbLayerNormArrays arrays{at(a, 0), at(a, 1), at(a, 2), at(a, 3), at(a, 4), at(a, 5), nullptr, nullptr, nullptr};
   const EbDtype type = dtype_named(dtype);
   return run(counting, [&](eb::OpCounts* counts, EbError* error) {
-    return eb_cuda_layer_norm(type, &s, &arrays, epsilon, device, reinterpret_cast<void*>(stream), counts, error);
+    return kLaunch(type, &s, &arrays, epsilon, device, reinterpret_cast<void*>(stream), counts, error);
   });
 }
 
@@ -124,19 +134,25 @@ PYBIND11_MODULE(_cuda, module) {
   module.def("device_count", &device_count, "Usable devices, and the reason when there is none.");
   using namespace py::literals;
   module.def("device_name", &device_name, "device"_a, "What the driver calls it.");
-  module.def("conv2d", &conv2d, "dtype"_a, "sizes"_a, "addresses"_a, "device"_a, "stream"_a, "counting"_a);
   module.def("gru", &gru, "dtype"_a, "sizes"_a, "addresses"_a, "device"_a, "stream"_a, "counting"_a);
   module.def("attention", &attention, "dtype"_a, "sizes"_a, "addresses"_a, "scale"_a, "device"_a, "stream"_a,
              "counting"_a);
-  module.def("layer_norm", &layer_norm, "dtype"_a, "sizes"_a, "addresses"_a, "epsilon"_a, "device"_a, "stream"_a,
-             "counting"_a);
+#define EB_DEFINE(name, function) \
+  module.def(name, &function, "dtype"_a, "sizes"_a, "addresses"_a, "epsilon"_a, "device"_a, "stream"_a, "counting"_a);
+  EB_DEFINE("layer_norm", layer_norm<&eb_cuda_layer_norm>)
+  EB_DEFINE("layer_norm_block", layer_norm<&eb_cuda_layer_norm_block>)
+#undef EB_DEFINE
 #define EB_DEFINE(name, function) \
   module.def(name, &function, "dtype"_a, "sizes"_a, "addresses"_a, "device"_a, "stream"_a, "counting"_a);
-  EB_DEFINE("linear", linear)
-  EB_DEFINE("softmax", softmax<EB_SOFTMAX_softmax_forward>)
-  EB_DEFINE("softmax_backward", softmax<EB_SOFTMAX_softmax_backward>)
-  EB_DEFINE("log_softmax", softmax<EB_SOFTMAX_log_softmax_forward>)
-  EB_DEFINE("log_softmax_backward", softmax<EB_SOFTMAX_log_softmax_backward>)
+  EB_DEFINE("conv2d", conv2d<&eb_cuda_conv2d>)
+  EB_DEFINE("conv2d_tiled", conv2d<&eb_cuda_conv2d_tiled>)
+  EB_DEFINE("linear", linear<&eb_cuda_linear>)
+  EB_DEFINE("linear_tiled", linear<&eb_cuda_linear_tiled>)
+  EB_DEFINE("softmax_block", softmax<&eb_cuda_softmax_block>)
+  EB_DEFINE("softmax", softmax<&softmax_naive<EB_SOFTMAX_softmax_forward>>)
+  EB_DEFINE("softmax_backward", softmax<&softmax_naive<EB_SOFTMAX_softmax_backward>>)
+  EB_DEFINE("log_softmax", softmax<&softmax_naive<EB_SOFTMAX_log_softmax_forward>>)
+  EB_DEFINE("log_softmax_backward", softmax<&softmax_naive<EB_SOFTMAX_log_softmax_backward>>)
   EB_DEFINE("relu", pointwise<EB_POINTWISE_relu>)
   EB_DEFINE("sigmoid", pointwise<EB_POINTWISE_sigmoid>)
   EB_DEFINE("tanh", pointwise<EB_POINTWISE_tanh>)

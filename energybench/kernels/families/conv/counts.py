@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from energybench.kernels.closed_form import CountRequest, Traffic
+from energybench.kernels.cuda_tiles import THREAD_COLUMNS, gemm_tiles
 from energybench.kernels.families.conv.patches import (
     Issued,
     forward_sums,
@@ -88,10 +89,29 @@ def naive_issued(shape: ConvShape) -> Issued:
     return Issued(2 * macs + biases, outputs, macs + biases)
 
 
+def _tiled(s: ConvShape) -> Issued:
+    """On CUDA a group's weights, a row an output channel, times its implicit patches, a column a pixel of any image."""
+    rows, columns = taps(s)
+    channels, outputs = s.C_in // s.groups, s.C_out // s.groups
+    depth, pixels = channels * s.KH * s.KW, s.N * s.H_out * s.W_out
+    t = gemm_tiles(outputs, pixels, depth)
+    weights = s.C_out * depth * t.reads_of_rows
+    biases = s.C_out * -(-pixels // THREAD_COLUMNS) * s.has_bias  # one for a thread's outputs of a row
+    patches = s.N * s.C_in * rows * columns * t.reads_of_columns
+    return Issued(
+        weights + patches + biases + s.groups * t.shared_loads,
+        s.groups * t.shared_stores + s.C_out * pixels,
+        weights + biases,
+        s.groups * t.tile_macs,
+    )
+
+
 def conv2d(shape: ConvShape, request: CountRequest) -> OpCounts:
     """Counts of one convolution."""
     if request.variant == "naive":
         return convolution(shape, request, naive_issued(shape))
+    if request.variant == "tiled":
+        return convolution(shape, request, _tiled(shape))
     return convolution(shape, request, _tuned(shape, request.variant, request.dtype))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from energybench.kernels.call import Begin, Call, Outcome, TensorT, run
 from energybench.kernels.families.conv import counts
 from energybench.kernels.families.conv.shape import Algorithm, ConvShape, conv_backward_shape, conv_shape
-from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
+from energybench.kernels.ladder import AUTO, TILED_ON_CUDA, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 from energybench.records.op_counts import OpCounts
 
@@ -44,7 +44,7 @@ def _conv2d_backward(begin: Begin, s: ConvShape, grad: Any, x: Any, w: Any, **_o
     return call.finish(run_conv2d_backward(call, s, *map(call.dense, (grad, x, w)), dx, dw, db), dx, dw, db)
 
 
-CONV2D = Operator("conv2d", "forward", "conv", TUNED_ON_CPU, conv_shape, counts.conv2d, _conv2d)
+CONV2D = Operator("conv2d", "forward", "conv", TILED_ON_CUDA, conv_shape, counts.conv2d, _conv2d)
 CONV2D_BACKWARD = Operator(
     *("conv2d", "backward", "conv", TUNED_ON_CPU), conv_backward_shape, counts.conv2d_backward, _conv2d_backward
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from energybench.kernels.closed_form import CountRequest, Traffic
+from energybench.kernels.cuda_tiles import gemm_tiles
 from energybench.kernels.families.linear.shape import LinearShape
 from energybench.kernels.tiles import gemm_traffic, lanes
 from energybench.records.op_counts import OpCounts
@@ -72,7 +73,11 @@ def linear(shape: LinearShape, request: CountRequest) -> OpCounts:
     macs, outputs = M * K * N, M * N
     biases = outputs if shape.has_bias else 0
     weights = N * K + (N if shape.has_bias else 0)
-    if _by_dots(shape, request):
+    if request.variant == "tiled":
+        t = gemm_tiles(M, N, K)
+        moved = t.shared_loads, t.shared_stores + outputs
+        issued = _Issued(M * K * t.reads_of_rows, N * K * t.reads_of_columns, *moved, t.tile_macs)
+    elif _by_dots(shape, request):
         issued = _dots(shape, request)
     else:
         issued = _product(M, N, K, request, rows_of_b=shape.w_transposed)

@@ -7,7 +7,7 @@ from typing import Any
 from energybench.kernels.call import Begin, Outcome, TensorT, run
 from energybench.kernels.families.linear import counts
 from energybench.kernels.families.linear.shape import LinearShape, linear_backward_shape, linear_shape
-from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
+from energybench.kernels.ladder import AUTO, TILED_ON_CUDA, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 
 
@@ -34,7 +34,7 @@ def _linear_backward(begin: Begin, s: LinearShape, grad: Any, x: Any, w: Any, **
     return call.finish(tallies, dx, dw, db)
 
 
-LINEAR = Operator("linear", "forward", "gemm", TUNED_ON_CPU, linear_shape, counts.linear, _linear)
+LINEAR = Operator("linear", "forward", "gemm", TILED_ON_CUDA, linear_shape, counts.linear, _linear)
 LINEAR_BACKWARD = Operator(
     "linear", "backward", "gemm", TUNED_ON_CPU, linear_backward_shape, counts.linear_backward, _linear_backward
 )

@@ -5,15 +5,30 @@ from __future__ import annotations
 from typing import Final
 
 from energybench.kernels.closed_form import CountRequest, Traffic
+from energybench.kernels.cuda_tiles import block_reduction
 from energybench.kernels.families.rows.shape import RowShape
 from energybench.records.op_counts import OpCounts
+
+
+def _reductions(shape: RowShape, request: CountRequest) -> tuple[int, int]:
+    """Loads and stores of shared memory in a row's two reductions, where a block of threads makes them."""
+    if request.variant != "block":
+        return 0, 0
+    loads, stores = block_reduction(shape.n)
+    return 2 * shape.rows * loads, 2 * shape.rows * stores
 
 
 def softmax(shape: RowShape, request: CountRequest) -> OpCounts:
     """Counts of a softmax over the last dimension: three passes, the exponentials kept in y between two of them."""
     n = shape.rows * shape.n
+    loads, stores = _reductions(shape, request)
     return request.tallies(
-        compulsory=Traffic(n, n), issued=Traffic(3 * n, 2 * n), adds=2 * n, divs=n, compares=n, specials=n
+        compulsory=Traffic(n, n),
+        issued=Traffic(3 * n + loads, 2 * n + stores),
+        adds=2 * n,
+        divs=n,
+        compares=n,
+        specials=n,
     )
 
 
@@ -42,9 +57,10 @@ def layer_norm(shape: RowShape, request: CountRequest) -> OpCounts:
     elements, rows = shape.rows * shape.n, shape.rows
     weights = shape.n * (shape.has_weight + shape.has_bias)
     kept = 2 * rows if shape.keep_statistics else 0
+    loads, stores = _reductions(shape, request)
     return request.tallies(
         compulsory=Traffic(elements + weights, elements + kept, weights),
-        issued=Traffic(3 * elements + rows * weights, 2 * elements + kept, rows * weights),
+        issued=Traffic(3 * elements + rows * weights + loads, 2 * elements + kept + stores, rows * weights),
         adds=elements * (3 + shape.has_bias) + rows,
         muls=elements * (2 + shape.has_weight),
         divs=2 * rows,

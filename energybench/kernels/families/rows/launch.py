@@ -13,7 +13,7 @@ from energybench.kernels.families.rows.shape import (
     softmax_backward_shape,
     softmax_shape,
 )
-from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
+from energybench.kernels.ladder import AUTO, BLOCKS_ON_CUDA, TUNED_ON_CPU
 from energybench.kernels.operator import Operator
 
 
@@ -69,7 +69,7 @@ def _layer_norm_backward(
     return call.finish(tallies, dx, dweight, dbias)
 
 
-SOFTMAX = Operator("softmax", "forward", "softmax", TUNED_ON_CPU, softmax_shape, counts.softmax, _softmax)
+SOFTMAX = Operator("softmax", "forward", "softmax", BLOCKS_ON_CUDA, softmax_shape, counts.softmax, _softmax)
 SOFTMAX_BACKWARD = Operator(
     "softmax", "backward", "softmax", TUNED_ON_CPU, softmax_backward_shape, counts.softmax_backward, _softmax_backward
 )
@@ -80,7 +80,7 @@ LOG_SOFTMAX_BACKWARD = Operator(
     counts.log_softmax_backward,
     _softmax_backward,
 )
-LAYER_NORM = Operator("layer_norm", "forward", "norm", TUNED_ON_CPU, layer_norm_shape, counts.layer_norm, _layer_norm)
+LAYER_NORM = Operator("layer_norm", "forward", "norm", BLOCKS_ON_CUDA, layer_norm_shape, counts.layer_norm, _layer_norm)
 LAYER_NORM_BACKWARD = Operator(
     *("layer_norm", "backward", "norm", TUNED_ON_CPU),
     layer_norm_backward_shape,
