@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from energybench.errors import RecordError
 from energybench.fitting.unit_gains import UnitGain, unit_gain
+from energybench.model.observations import usual_threads
 from energybench.records.device_identity import device_identity
 from energybench.records.environment import Environment
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Columns of the records themselves.
-_COLUMNS: Final[Mapping[str, str]] = {"device": "device", "meter": "meter", "kind": "meter kind", "threads": "threads"}
+_COLUMNS: Final[Mapping[str, str]] = {"device": "device", "meter": "meter", "kind": "meter kind"}
 
 
 #: What tells one unit of a model from another.
@@ -90,6 +91,8 @@ def _identity(rows: pd.DataFrame, environment: Environment | None) -> dict[str, 
     for column, name in _COLUMNS.items():
         values = list(dict.fromkeys(None if value != value else value for value in rows[column]))
         identity[name] = values[0] if len(values) == 1 else values
+    # a design may sweep threads; what a fit takes is the rows on the usual number
+    identity["threads"] = usual_threads(rows)
     if environment is not None:
         identity.update(device_identity(environment))
         identity["driver"] = environment.facts.get("gpu_driver_version")

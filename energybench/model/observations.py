@@ -249,15 +249,22 @@ def _missing(value: Any) -> bool:
     return value is None or value != value or type(value).__name__ == "NAType"
 
 
-def _on_the_usual_threads(frame: pd.DataFrame) -> BoolArray:
-    """Rows on the number of threads that most rows have, (n,): coefficients and durations belong to one number."""
+def usual_threads(frame: pd.DataFrame) -> float | None:
+    """The number of CPU threads that most rows ran on, the smaller of two as frequent; None where no row has one."""
     if "threads" not in frame.columns:
-        return np.ones(len(frame), dtype=np.bool_)
+        return None
     threads = frame["threads"].to_numpy(dtype=np.float64, na_value=np.nan)
     numbers, counts = np.unique(threads[np.isfinite(threads)], return_counts=True)
-    if not len(numbers):
+    return float(numbers[np.argmax(counts)]) if len(numbers) else None
+
+
+def _on_the_usual_threads(frame: pd.DataFrame) -> BoolArray:
+    """Rows on that number, or on none, (n,): coefficients and durations belong to one number of threads."""
+    usual = usual_threads(frame)
+    if usual is None:
         return np.ones(len(frame), dtype=np.bool_)
-    return np.asarray(~(np.isfinite(threads) & (threads != numbers[np.argmax(counts)])), dtype=np.bool_)
+    threads = frame["threads"].to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(np.isnan(threads) | (threads == usual), dtype=np.bool_)
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> FloatArray:

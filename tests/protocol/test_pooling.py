@@ -16,6 +16,7 @@ from energybench.fitting.unit_gains import unit_gain
 from energybench.meters.simulated import SimulatedMeter
 from energybench.meters.virtual_device import VirtualDevice
 from energybench.protocol import VirtualExecutor, run_design
+from energybench.records.device_identity import device_identity, differences
 from energybench.records.environment import Environment
 from energybench.records.run_directory import RunDirectory
 from energybench.workloads import named_design
@@ -54,6 +55,25 @@ def check(first: Environment, second: Environment, **changes) -> None:
 
 def test_a_repetition_on_the_same_machine_is_pooled():
     check(environment(), environment(load_average_1min=3.0))
+
+
+def test_runs_that_sweep_threads_are_compared_by_their_usual_number():
+    first, second = environment(), environment(load_average_1min=3.0)
+    both = {e.sha256: e for e in (first, second)}
+    two, again, one = (frame(first, second, threads=n).assign(threads=n) for n in (2.0, 2.0, 1.0))
+    swept = pd.concat([two, again, one], ignore_index=True)
+    refuse_unlike(swept, both)
+    refuse_unlike(pd.concat([swept[swept["run_id"] == "b"].iloc[::-1], swept[swept["run_id"] == "a"]]), both)
+    with pytest.raises(RecordError, match=r"threads \(2.0 / 1.0\)"):
+        refuse_unlike(pd.concat([two[two["run_id"] == "a"], one[one["run_id"] == "b"]]), both)
+
+
+def test_what_only_one_environment_knows_is_no_difference():
+    known = device_identity(environment())
+    assert differences(known, device_identity(environment(cpu_governor=None))) == []
+    assert differences(known, device_identity(environment(cpu_governor="powersave"))) == [
+        "clock policy (governor) (performance / powersave)"
+    ]
 
 
 @pytest.mark.parametrize(

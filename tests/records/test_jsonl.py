@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from energybench.errors import RecordError
+from energybench.errors import DiskFull, RecordError
 from energybench.records.jsonl import JsonlWriter, iter_jsonl
 from energybench.records.run_directory import RunDirectory, read_json, read_records, write_json_atomic
 from energybench.records.run_record import RunRecord
@@ -23,6 +23,7 @@ def rows(path: Path) -> list[dict[str, object]]:
     return [row for _, row in iter_jsonl(path)]
 
 
+@settings(deadline=None)  # each example syncs six lines
 @given(cut=st.integers(min_value=0, max_value=10_000))
 def test_a_cut_anywhere_loses_at_most_the_last_row(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "records.jsonl"
@@ -140,6 +141,38 @@ def test_damaged_json_file_is_one_line(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(RecordError, match="run.json"):
         read_json(path)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_quota_is_as_good_as_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def no_space(fd: int, data: bytes) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with JsonlWriter(tmp_path / "records.jsonl") as writer:
+        monkeypatch.setattr(os, "write", no_space)
+        with pytest.raises(DiskFull):
+            writer.append({"i": 0})
+        monkeypatch.setattr(os, "write", lambda fd, data: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
+        with pytest.raises(RecordError, match="I/O error") as caught:
+            writer.append({"i": 0})
+        assert not isinstance(caught.value, DiskFull)
+
+
+def test_room_is_asked_for_before_a_line_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    asked = []
+
+    def require(size: int) -> None:
+        asked.append(size)
+        if size > 30:
+            raise DiskFull("no room")
+
+    with JsonlWriter(path, require_room=require) as writer:
+        writer.append({"i": 0})
+        with pytest.raises(DiskFull):
+            writer.append({"i": "x" * 40})
+    assert asked == [len(b'{"i":0}\n'), len(b'{"i":"') + 40 + len(b'"}\n')]
+    assert path.read_bytes() == b'{"i":0}\n'
 
 
 def test_a_full_disk_is_an_error_with_its_remedy() -> None:
