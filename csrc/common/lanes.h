@@ -5,6 +5,7 @@
 #include "common/arithmetic.h"
 #include "common/host_device.h"
 #include "common/unrolled.h"
+#include "common/vector_erf.h"
 
 #include <cstring>
 
@@ -242,7 +243,8 @@ template <class T>
 struct Native<T, 1> : LaneByLane<T, 1> {};
 
 // libmvec, the vector half of the C library's mathematics (glibc 2.35 and newer have all of these on x86-64). Errors
-// are up to 4 units in the last place, where the scalar functions have 1 or 2.
+// are up to 4 units in the last place, where the scalar functions have 1 or 2. Its erf of floats makes gelu slower than
+// memory is; vector_erf.h has another.
 #if defined(__AVX2__) && defined(__FMA__) && defined(__GLIBC_PREREQ)
 #if __GLIBC_PREREQ(2, 35)
 #define EB_LIBMVEC 1
@@ -255,27 +257,29 @@ extern "C" {
   __m256d _ZGVdN4v_##name(__m256d);
 EB_VECTOR(exp)
 EB_VECTOR(tanh)
-EB_VECTOR(erf)
 EB_VECTOR(log)
 #undef EB_VECTOR
+__m256d _ZGVdN4v_erf(__m256d);
 #if defined(__AVX512F__)
 #define EB_VECTOR(name)               \
   __m512 _ZGVeN16v_##name##f(__m512); \
   __m512d _ZGVeN8v_##name(__m512d);
 EB_VECTOR(exp)
 EB_VECTOR(tanh)
-EB_VECTOR(erf)
 EB_VECTOR(log)
 #undef EB_VECTOR
+__m512d _ZGVeN8v_erf(__m512d);
 #endif
 }
-#define EB_MATHEMATICS(P, exp_, tanh_, erf_, log_)     \
+#define EB_MATHEMATICS(P, exp_, tanh_, log_)           \
   EB_INLINE static P exp(P a) { return (P)exp_(a); }   \
   EB_INLINE static P tanh(P a) { return (P)tanh_(a); } \
-  EB_INLINE static P erf(P a) { return (P)erf_(a); }   \
   EB_INLINE static P log(P a) { return (P)log_(a); }
+#define EB_ERF(P, erf_) \
+  EB_INLINE static P erf(P a) { return (P)erf_(a); }
 #else
-#define EB_MATHEMATICS(P, exp_, tanh_, erf_, log_)
+#define EB_MATHEMATICS(P, exp_, tanh_, log_)
+#define EB_ERF(P, erf_)
 #endif
 
 #if defined(__AVX2__) && defined(__FMA__)
@@ -285,7 +289,11 @@ struct Native<float, 8> : LaneByLane<float, 8> {
   EB_INLINE static P broadcast(float a) { return (P)_mm256_set1_ps(a); }
   EB_INLINE static P fma(P a, P b, P c) { return (P)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
   EB_INLINE static P sqrt(P a) { return (P)_mm256_sqrt_ps((__m256)a); }
-  EB_MATHEMATICS(P, _ZGVdN8v_expf, _ZGVdN8v_tanhf, _ZGVdN8v_erff, _ZGVdN8v_logf)
+  EB_MATHEMATICS(P, _ZGVdN8v_expf, _ZGVdN8v_tanhf, _ZGVdN8v_logf)
+  EB_INLINE static P pick(P table, Pack<std::int32_t, 8> lane) {
+    return (P)_mm256_permutevar8x32_ps((__m256)table, (__m256i)lane);
+  }
+  EB_INLINE static P erf(P a) { return polynomial_erf<Native, 8>(a); }
   EB_INLINE static __m256i mask(Index live) {
     const int lanes = live < 0 ? 0 : live > 8 ? 8 : static_cast<int>(live);
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -309,7 +317,8 @@ struct Native<double, 4> : LaneByLane<double, 4> {
   EB_INLINE static P broadcast(double a) { return (P)_mm256_set1_pd(a); }
   EB_INLINE static P fma(P a, P b, P c) { return (P)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
   EB_INLINE static P sqrt(P a) { return (P)_mm256_sqrt_pd((__m256d)a); }
-  EB_MATHEMATICS(P, _ZGVdN4v_exp, _ZGVdN4v_tanh, _ZGVdN4v_erf, _ZGVdN4v_log)
+  EB_MATHEMATICS(P, _ZGVdN4v_exp, _ZGVdN4v_tanh, _ZGVdN4v_log)
+  EB_ERF(P, _ZGVdN4v_erf)
   EB_INLINE static __m256i mask(Index live) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(live), _mm256_setr_epi64x(0, 1, 2, 3));
   }
@@ -345,7 +354,11 @@ struct Native<float, 16> : LaneByLane<float, 16> {
   EB_INLINE static P broadcast(float a) { return (P)_mm512_set1_ps(a); }
   EB_INLINE static P fma(P a, P b, P c) { return (P)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
   EB_INLINE static P sqrt(P a) { return (P)_mm512_maskz_sqrt_ps(0xffff, (__m512)a); }
-  EB_MATHEMATICS(P, _ZGVeN16v_expf, _ZGVeN16v_tanhf, _ZGVeN16v_erff, _ZGVeN16v_logf)
+  EB_MATHEMATICS(P, _ZGVeN16v_expf, _ZGVeN16v_tanhf, _ZGVeN16v_logf)
+  EB_INLINE static P pick(P table, Pack<std::int32_t, 16> lane) {
+    return (P)_mm512_maskz_permutexvar_ps(0xffff, (__m512i)lane, (__m512)table);
+  }
+  EB_INLINE static P erf(P a) { return polynomial_erf<Native, 16>(a); }
   EB_INLINE static P load_first(const float* address, Index live) {
     return (P)_mm512_maskz_loadu_ps(static_cast<__mmask16>(first_bits<16>(live)), address);
   }
@@ -366,7 +379,8 @@ struct Native<double, 8> : LaneByLane<double, 8> {
   EB_INLINE static P broadcast(double a) { return (P)_mm512_set1_pd(a); }
   EB_INLINE static P fma(P a, P b, P c) { return (P)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
   EB_INLINE static P sqrt(P a) { return (P)_mm512_maskz_sqrt_pd(0xff, (__m512d)a); }
-  EB_MATHEMATICS(P, _ZGVeN8v_exp, _ZGVeN8v_tanh, _ZGVeN8v_erf, _ZGVeN8v_log)
+  EB_MATHEMATICS(P, _ZGVeN8v_exp, _ZGVeN8v_tanh, _ZGVeN8v_log)
+  EB_ERF(P, _ZGVeN8v_erf)
   EB_INLINE static P load_first(const double* address, Index live) {
     return (P)_mm512_maskz_loadu_pd(static_cast<__mmask8>(first_bits<8>(live)), address);
   }
@@ -383,6 +397,7 @@ struct Native<double, 8> : LaneByLane<double, 8> {
 };
 #endif
 #undef EB_MATHEMATICS
+#undef EB_ERF
 #endif  // host
 
 // An unaligned load or store of W neighbours.
@@ -426,12 +441,8 @@ EB_HD EB_INLINE Pack<T, W> load_every_second(const T* address) {
 // Of a round that exchanges blocks of s lanes, where each lane of a row comes from in the pair (row, partner): the row
 // keeps its lower halves and takes the partner's, the partner (`upper`) takes the row's upper halves and keeps its own.
 template <class Integer, int W>
-struct LaneList {
-  Integer lane[W];
-};
-template <class Integer, int W>
-EB_HD constexpr LaneList<Integer, W> exchanged(int s, bool upper) {
-  LaneList<Integer, W> from{};
+EB_HD constexpr LaneTable<Integer, W> exchanged(int s, bool upper) {
+  LaneTable<Integer, W> from{};
   for (int l = 0; l < W; ++l)
     from.lane[l] = static_cast<Integer>((l & s) != 0 ? (upper ? W + l : W + l - s) : (upper ? l + s : l));
   return from;
@@ -472,7 +483,6 @@ EB_HD EB_INLINE void transpose(Pack<T, W> (&rows)[W]) {
   } else if constexpr (W > 1) {
     unrolled<rounds_of(W)>([&](auto round) EB_ALWAYS_INLINE {
       constexpr int s = 1 << round;
-      // Tables of the compiler's making: filled lane by lane at run time they would cost more than the exchanges.
       constexpr auto low_lanes = exchanged<IndexOf<T>, W>(s, false), high_lanes = exchanged<IndexOf<T>, W>(s, true);
       Pack<IndexOf<T>, W> low, high;
       __builtin_memcpy(&low, &low_lanes, sizeof low);

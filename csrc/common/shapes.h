@@ -91,6 +91,7 @@ struct GatherShape {
 // Multiply-adds that touch no memory: `streams` independent ones of `steps` rounds (kernels/probes.h).
 struct FmaProbeShape {
   Index streams, steps;
+  int wide;  // on vectors of 64 bytes instead of 32
 };
 
 // dst[i] = src[i] for n elements, `repeats` times.

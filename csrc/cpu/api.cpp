@@ -177,6 +177,14 @@ int eb_cpu_gather(EbVariant variant, EbDtype dtype, const eb::GatherShape* shape
 
 int eb_cpu_probe_fma(EbVariant variant, EbDtype dtype, const eb::FmaProbeShape* shape, const void* x, void* y,
                      int threads, eb::OpCounts* counts, EbError* error) {
+#if defined(__x86_64__)
+  // The width is the caller's and no rung: of 64 bytes, in two registers where the processor has none so wide.
+  if (variant == EB_VARIANT_naive && shape->wide) {
+    return (eb_cpu_supports(EB_VARIANT_avx512) ? eb::avx512::probe_fma : eb::avx512_emulated::probe_fma)(
+        dtype, *shape, x, y, threads, counts, error);
+  }
+#endif
+  if (shape->wide) return no_such_rung(error);
   EB_NAIVE_ONLY(probe_fma(dtype, *shape, x, y, threads, counts, error))
 }
 

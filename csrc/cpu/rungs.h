@@ -60,12 +60,12 @@ namespace eb {
   int gather(EbDtype dtype, const GatherShape& s, const EbGatherArrays& arrays, int threads, OpCounts* counts,         \
              EbError* error);                                                                                          \
   int attention(EbDtype dtype, const AttentionShape& shape, const EbAttentionArrays& arrays, double scale,             \
-                int threads, OpCounts* counts, EbError* error);
+                int threads, OpCounts* counts, EbError* error);                                                        \
+  int probe_fma(EbDtype dtype, const FmaProbeShape& s, const void* x, void* y, int threads, OpCounts* counts,          \
+                EbError* error);
 
 namespace naive {
 EB_TUNED_LAUNCHES
-int probe_fma(EbDtype dtype, const FmaProbeShape& shape, const void* x, void* y, int threads, OpCounts* counts,
-              EbError* error);
 int probe_stream(EbDtype dtype, const StreamProbeShape& shape, const void* x, void* y, int threads, OpCounts* counts,
                  EbError* error);
 }  // namespace naive

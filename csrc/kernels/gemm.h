@@ -42,28 +42,18 @@ EB_HD EB_INLINE Index gemm_padding(const Matrix<P>&, Index, Index, Index) {
   return 0;
 }
 
-// Whether a row of C has a zero that stands for padding at k, in all its columns: of A's sources, patches of pixels in
-// rows have some (kernels/conv_nhwc.h). Asked by the counting kernel alone.
-template <class P>
-EB_HD EB_INLINE bool gemm_row_is_padding(const Matrix<P>&, Index, Index) {
-  return false;
-}
-
-// The padding of a tile of C at (row, column) of A and B, from k on.
-template <class A, class B>
+// The padding of a tile of C at a column of B, from k on.
+template <class B>
 struct TilePadding {
-  const A& a;
   const B& b;
-  Index row, column, k;
+  Index column, k;
 
   EB_HD EB_INLINE Index columns(Index d, Index at, Index lanes) const {
     return gemm_padding(b, column + at, k + d, lanes);
   }
-  EB_HD EB_INLINE bool whole_row(Index d, Index r) const { return gemm_row_is_padding(a, row + r, k + d); }
 };
 struct NoPadding {
   EB_HD EB_INLINE Index columns(Index, Index, Index) const { return 0; }
-  EB_HD EB_INLINE bool whole_row(Index, Index) const { return false; }
 };
 
 // Copies rows [row, row + rows) of columns [k, k + depth) into a strip of kRows: panel[d · kRows + r] = source(row + r,
@@ -210,10 +200,8 @@ EB_HD EB_INLINE void gemm_tile(Ops& ops, A panel_a, B panel_b, Index depth, cons
     });
     unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
       const auto a = ops.broadcast(lanes, ops.load(panel_a, d * kRows + r));
-      bool padded = false;
-      if constexpr (Ops::kCounting) padded = r < rows && padding.whole_row(d, r);
       unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
-        auto part = r < rows ? ops.first(inside(v), padded ? inside(v) : idle[v]) : ops.first(0);
+        auto part = r < rows ? ops.first(inside(v), idle[v]) : ops.first(0);
         sum[r][v] = part.mac(a, b[v], sum[r][v]);
       });
     });

@@ -14,6 +14,7 @@
 #include "common/unrolled.h"
 #include "kernels/gemm.h"
 #include "kernels/products.h"
+#include "kernels/reduce.h"
 
 namespace eb {
 
@@ -134,9 +135,40 @@ EB_HD EB_INLINE void linear_rows(Ops& ops, const Matrix<A>& a, const Matrix<B>& 
   });
 }
 
-// Up to this many rows are too few to share a panel of w; up to so many, of so much depth, neither are, where k runs
-// along w: the dot products' sums over lanes are paid for by then. So many columns share a load of x.
-constexpr Index kLinearFewRows = 4, kLinearDotRows = 32, kLinearDotDepth = 256, kLinearDotColumns = 4;
+// linear_row_stream: one row m of the same, columns [column, end): kTerms rows of b at a time from end to end, the sums
+// waiting in C, so that b is read in long runs. `epilogue(column)` makes that of a column.
+template <int kLanes, int kTerms, class T, class Ops, class A, class B, class C, class MakeEpilogue>
+EB_HD EB_INLINE void linear_row_stream(Ops& ops, const Matrix<A>& a, const Matrix<B>& b, C c, Index N, Index depth,
+                                       Index m, Index column, Index end, const MakeEpilogue& epilogue) {
+  constexpr Lanes<kLanes> lanes{};
+  const auto zero = ops.broadcast(lanes, ops.constant(Constant<T, 0>{}));
+  const auto out = c.at(m * N);
+  const auto terms = [&](Index d, auto count) EB_ALWAYS_INLINE {
+    std::remove_const_t<decltype(zero)> value[count];
+    unrolled<count>([&](auto t)
+                        EB_ALWAYS_INLINE { value[t] = ops.broadcast(lanes, ops.load(a.data, a.at(m, d + t))); });
+    const auto rows = b.data.at(d * b.row_stride);
+    each_vector<kLanes>(ops, end - column, [&](auto& policy, auto, Index i) EB_ALWAYS_INLINE {
+      const Index n = column + i;
+      auto sum = d == 0 ? zero : policy.load(lanes, out, n);
+      unrolled<count>([&](auto t) EB_ALWAYS_INLINE {
+        sum = policy.mac(policy.load(lanes, rows, t * b.row_stride + n), value[t], sum);
+      });
+      if (d + count == depth) sum = epilogue(n)(policy, lanes, sum, 0, 0);
+      policy.store(out, n, sum);
+    });
+  };
+  Index d = 0;
+  for (; d + kTerms <= depth; d += kTerms) terms(d, std::integral_constant<int, kTerms>{});
+  for (; d < depth; ++d) terms(d, std::integral_constant<int, 1>{});
+}
+
+// Up to this many rows are too few to share a panel of w, and as many share its loads where they are more; up to so
+// many have it where it lies, if its rows are neighbours, and so do sums of so few terms. Where k runs along w, so many
+// rows of so much depth are dot products, whose sums over lanes are paid for by then. So many columns share a load of
+// x.
+constexpr Index kLinearFewRows = 4, kLinearInPlaceRows = 32, kLinearFewTerms = 4, kLinearDotRows = 32,
+                kLinearDotDepth = 256, kLinearDotColumns = 4;
 
 EB_HD EB_INLINE bool linear_by_dots(const LinearShape& s) {
   const Index rows = s.K < kLinearDotDepth ? kLinearFewRows : kLinearDotRows;

@@ -35,9 +35,10 @@ struct ImageBounds {
 
 // Rows [0, rows) of one register tile: kRows × kVectors vectors of sums, `columns` of them in use. `panel` and `out`
 // have rows of kPitch columns; slot[r] is row r's place in `out`. Rows beyond `rows` have places like the others, and
-// what they sum up is dropped. `first` says that no partial sum waits in `out`.
-template <int kLanes, int kRows, int kVectors, int kPitch, class T, class Ops, class Source, class Panel, class Out,
-          class Bias>
+// what they sum up is dropped. `first` says that no partial sum waits in `out`. Whole vectors are stored, unless
+// kExact: then the columns in use alone.
+template <int kLanes, int kRows, int kVectors, int kPitch, class T, bool kExact = false, class Ops, class Source,
+          class Panel, class Out, class Bias>
 EB_HD EB_INLINE void patch_tile(Ops& ops, Source source, const Places& row, const Index* slot, const Places& step,
                                 Index depth, Panel panel, Out out, Index rows, Index columns, bool first, Bias bias,
                                 bool has_bias, const ImageBounds& inside) {
@@ -85,7 +86,13 @@ EB_HD EB_INLINE void patch_tile(Ops& ops, Source source, const Places& row, cons
   }
   unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
     if (r >= rows) return;
-    unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE { ops.store(out, slot[r] + v * kLanes, sum[r][v]); });
+    unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE {
+      if (kExact && used(v) < kLanes) {
+        ops.store(out, slot[r] + v * kLanes, sum[r][v], 0, used(v));
+      } else {
+        ops.store(out, slot[r] + v * kLanes, sum[r][v]);
+      }
+    });
   });
 }
 
@@ -175,6 +182,7 @@ struct PatchAxis {
   EB_HD EB_INLINE Index phases() const { return !gradient ? 1 : stride < size ? stride : size; }
   EB_HD EB_INLINE Index apart() const { return gradient ? stride : 1; }
   EB_HD EB_INLINE Index step() const { return gradient ? 1 : stride; }
+  EB_HD EB_INLINE bool pointwise() const { return kernel == 1 && stride == 1 && padding == 0; }
   EB_HD EB_INLINE bool inside() const { return before == 0 && extent <= source; }
   EB_HD EB_INLINE PatchPhase phase(Index p) const {
     if (!gradient) return {size, kernel, 0, 1, -padding, dilation};
@@ -188,6 +196,9 @@ struct PatchAxis {
     return f;
   }
 };
+
+// Pixels of an image from which on the part-filled vectors at its end cost less than turning its results.
+constexpr Index kPointwisePixels = 128;
 
 // Sums over patches for every group of channels: result[n, g·outputs + m, …] = Σ_{c,taps} w · source[n, g·channels + c,
 // …]
@@ -203,6 +214,10 @@ struct PatchSums {
   EB_HD EB_INLINE Index plane() const { return in_place() ? h.source * w.source : w.extent; }
   EB_HD EB_INLINE Index image() const {
     return groups * channels * (in_place() ? h.source * w.source : h.extent * w.extent);
+  }
+  // One tap, which is on every pixel of images that are large enough to fill vectors with pixels.
+  EB_HD EB_INLINE bool pointwise() const {
+    return h.pointwise() && w.pointwise() && h.size * w.size >= kPointwisePixels;
   }
   EB_HD EB_INLINE Index steps() const { return channels * h.kernel * w.kernel; }  // of all phases
 };

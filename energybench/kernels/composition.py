@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,14 +46,19 @@ def composition(body: Callable[..., Any], name: str) -> Operator:
     )
 
 
-def _names(body: Callable[..., Any]) -> list[str]:
-    parameters = [p for p in inspect.signature(body).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-    return [p.name for p in parameters[1:]]
+#: A function's signature is read once: reading it takes as long as some parts.
+_signature = cache(inspect.signature)
+
+
+@cache
+def _names(body: Callable[..., Any]) -> tuple[str, ...]:
+    parameters = [p for p in _signature(body).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    return tuple(p.name for p in parameters[1:])
 
 
 def _read_shape(body: Callable[..., Any], *arrays: Any, **options: Any) -> tuple[Composed, str]:
     try:
-        inspect.signature(body).bind(None, *arrays, **options)
+        _signature(body).bind(None, *arrays, **options)
     except TypeError as error:
         raise UsageError(f"{error}; give {', '.join(_names(body))}") from None
     operands = [

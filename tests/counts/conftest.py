@@ -567,21 +567,36 @@ class Traffic:
 
 
 #: Vectors of the register tile for few rows: csrc/cpu/tuned/linear.cpp.
-FEW_ROWS_VECTORS = {"blocked": 2, "avx2": 2, "avx512": 4, "avx512_emulated": 4}
+FEW_ROWS_VECTORS = {"blocked": 2, "avx2": 2, "avx512": 6, "avx512_emulated": 2}
 
 
 def linear_product(m, M, N, K, rung, dtype, *, read_a, read_b, rows_of_b):
-    """A product of the fully connected layer: few rows have B where it lies, if its rows are neighbours."""
-    if M > 4 or not rows_of_b:
+    """A product of the fully connected layer: few rows, or few terms, have B where it lies, if its rows are neighbours.
+
+    Rows go four at a time, whose sums stay in registers; a row that is left has its sums in C, from eight terms to
+    eight and then from each to the next.
+    """
+    if not rows_of_b or (M > 32 and K > 4):
         return panel_product(m, M, N, K, rung, dtype, read_a=read_a, read_b=read_b)
-    columns = FEW_ROWS_VECTORS[rung] * tile_of(rung, dtype)[2]
-    for n in range(0, N, columns):
-        for rows in [range(4)] if M == 4 else [range(i, i + 1) for i in range(M)]:
+    lanes = tile_of(rung, dtype)[2]
+    columns = FEW_ROWS_VECTORS[rung] * lanes
+    for _ in range(M // 4):
+        for n in range(0, N, columns):
             for _ in range(K):
                 read_b(min(columns, N - n))
-                read_a(len(rows))
-                m.tally["tile_macs"] += len(rows) * columns
-            m.writes(len(rows) * min(columns, N - n))
+                read_a(4)
+                m.tally["tile_macs"] += 4 * columns
+            m.writes(4 * min(columns, N - n))
+    runs = [range(k, k + 8) for k in range(0, K - 7, 8)] + [range(k, k + 1) for k in range(K - K % 8, K)]
+    for piece in (range(n, min(N, n + 512)) for _ in range(M % 4) for n in range(0, N, 512)):
+        for run in runs:
+            read_a(len(run))
+            if run[0] > 0:
+                m.reads(len(piece))
+            for _ in run:
+                read_b(len(piece))
+                m.tally["tile_macs"] += len(range(0, len(piece), lanes)) * lanes
+            m.writes(len(piece))
     return None
 
 
@@ -648,6 +663,7 @@ class Axis:
         self.before = max(0, -min(everywhere))
         self.extent = self.before + max(0, *everywhere) + 1
         self.inside = self.before == 0 and self.extent <= source
+        self.one_tap = kernel == 1 and stride == 1 and padding == 0 and not gradient
 
     def copied(self):
         return sum(0 <= at - self.before < self.source for at in range(self.extent))
@@ -659,7 +675,7 @@ class PatchLoops:
     def __init__(self, m, rung, dtype, N, groups, outputs, channels, h, w):
         self.m, self.N, self.groups, self.outputs, self.channels, self.h, self.w = m, N, groups, outputs, channels, h, w
         (rows, self.columns, self.lanes), self.size = tile_of(rung, dtype), np.dtype(dtype).itemsize
-        self.rows = PATCH_ROWS.get(rung, rows)
+        self.rows, self.rung, self.dtype = PATCH_ROWS.get(rung, rows), rung, dtype
         self.in_place = h.inside and w.inside
         image = groups * channels * h.extent * w.extent
         at_once = N if self.in_place else max(1, 2**20 // image)
@@ -698,6 +714,9 @@ class PatchLoops:
         """A whole sum."""
         h, w = self.h, self.w
         height, width = len(h.reads), len(w.reads)
+        if h.one_tap and w.one_tap and height * width >= 128:
+            self.product_of_each_image(height * width, bias)
+            return
         groups, span = -(-height // h.apart), 8 * self.rows * w.apart
         together = max(1, 8 * self.rows // -(-width // w.apart)) if width <= span else 1
         everything = self.blocks[0] * groups
@@ -719,6 +738,29 @@ class PatchLoops:
                             depth = self.channels * len(h.reads[i]) * len(w.reads[j])
                             self.tile(depth, used, worked, min(self.rows, len(pixels) - at), bias)
                 self.turn(images * height * width, used)
+
+    def product_of_each_image(self, pixels, bias):
+        """One tap on every pixel: the weights times the image, as they lie."""
+        for _ in range(self.N * self.groups):
+            panel_product(
+                *(self.m, self.outputs, pixels, self.channels, self.rung, self.dtype),
+                read_a=lambda n: self.move("loads", n, weight=True),
+                read_b=lambda n: self.move("loads", n),
+            )
+            for _ in range(0, pixels, self.lanes):
+                self.move("loads", self.outputs * bias, weight=True)
+
+    def pixel_sums(self, bias):
+        """The same with channels innermost: tiles store what is in use where it belongs."""
+        pixels = len(self.h.reads) * len(self.w.reads)
+        steps = self.channels * len(self.h.reads[0]) * len(self.w.reads[0])
+        for used, worked in self.strips():
+            self.move("loads", used * steps, weight=True)
+            self.move("stores", self.columns * steps)
+            for images in self.blocks:
+                for at in range(0, images * pixels, self.rows):
+                    self.tile(steps, used, worked, 0, bias)
+                    self.move("stores", min(self.rows, images * pixels - at) * used)
 
     def weight_gradient(self, taps):
         pixels = len(self.h.reads) * len(self.w.reads)
@@ -886,9 +928,9 @@ def tuned_conv1d_backward(
 
 
 def tuned_conv2d_nhwc(rung, x, w, bias=None, *, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
-    """Patches of pixels packed row by row; depthwise, four pixels whose taps are all inside, or one."""
+    """Sums over patches of pixels; depthwise, four pixels whose taps are all inside, or one."""
     m, lanes = Machine(), tile_of(rung, x.dtype)[2]
-    (N, H, W, C), (C_out, KH, KW, channels) = x.shape, w.shape
+    (N, H, W, C), (C_out, KH, KW, _) = x.shape, w.shape
     rows = range(-padding[0], H + padding[0] - dilation[0] * (KH - 1), stride[0])
     columns = range(-padding[1], W + padding[1] - dilation[1] * (KW - 1), stride[1])
     size = x.itemsize
@@ -903,16 +945,8 @@ def tuned_conv2d_nhwc(rung, x, w, bias=None, *, stride=(1, 1), padding=(0, 0), d
         return [k for k in range(taps) if 0 <= start + k * spread < size]
 
     if not groups == C == C_out:
-        of_group, pixels = C_out // groups, N * len(rows) * len(columns)
-        width = tile_of(rung, x.dtype)[1]
-        for _ in range(groups):
-            panel_product(
-                m, pixels, of_group, w[0].size, rung, x.dtype, read_a=lambda n: None, read_b=lambda n: reads(n, True)
-            )
-            for _, row, column in ((n, r, c) for n in range(N) for r in rows for c in columns):
-                inside = len(taps_inside(row, H, KH, dilation[0])) * len(taps_inside(column, W, KW, dilation[1]))
-                reads(inside * channels * len(range(0, of_group, 1024 // width * width)))
-            reads(pixels * of_group * (bias is not None), True)
+        images, filters = x.transpose(0, 3, 1, 2), w.transpose(0, 3, 1, 2)
+        patch_loops(m, rung, images, filters, stride, padding, dilation, groups).pixel_sums(bias is not None)
         return m.tally
     reads(w.size, True)
     writes(w.size)

@@ -17,7 +17,7 @@ def test_cpp_tallies_the_fields_that_python_records():
     assert native.cpu().count_fields == COUNT_FIELDS
 
 
-@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 8), ("float64", 4)])
+@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 8), ("float64", 4), ("float32", 16), ("float64", 8)])
 def test_probe_fma_counts(dtype, lanes):
     x = np.full((3, 14, lanes), 0.5, dtype)
     counts = kernels.counted_run("probe_fma", x, steps=11).counts

@@ -20,6 +20,8 @@ CASES: dict[str, tuple[Any, ...]] = {
     "taps wholly outside": (1, 1, 1, 2, 1, 3, 3, {"padding": 2, "dilation": 2}),
     "temporal": (2, 4, 1, 17, 3, 1, 5, {"padding": (0, 2), "stride": (1, 3)}),
     "1x1": (2, 8, 5, 7, 3, 1, 1, {}),
+    "1x1 of many pixels": (2, 300, 11, 13, 17, 1, 1, {}),
+    "1x1 grouped": (1, 12, 9, 16, 14, 1, 1, {"groups": 2}),
     "1x1 strided": (2, 3, 5, 7, 37, 1, 1, {"stride": 2}),
     "more than a strip of channels": (1, 3, 9, 9, 50, 3, 3, {"padding": 1}),
     "more than a chunk of columns": (1, 2, 2, 250, 5, 2, 3, {"padding": 1, "stride": (1, 2)}),

@@ -30,6 +30,7 @@ SPATIAL: dict[str, tuple[Any, ...]] = {
     "grouped": (2, 6, 6, 5, 9, 3, 2, {"groups": 3, "padding": (0, 1)}),
     "many channels": (1, 33, 4, 5, 8, 3, 3, {"padding": 1}),
     "1x1": (2, 40, 5, 7, 13, 1, 1, {}),
+    "more pixels than a chunk": (2, 3, 19, 17, 50, 5, 4, {"stride": 2, "padding": 2}),
     "depthwise": (2, 37, 8, 13, 37, 3, 3, {"groups": 37, "padding": 1}),
     "depthwise, strided": (1, 16, 9, 21, 16, 5, 3, {"groups": 16, "padding": (2, 1), "stride": 2, "dilation": (1, 2)}),
     "depthwise of two": (1, 3, 8, 5, 6, 3, 3, {"groups": 3, "padding": 1}),

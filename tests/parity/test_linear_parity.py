@@ -16,7 +16,18 @@ LAYOUTS = pytest.mark.parametrize(("x_layout", "w_layout"), [("mk", "nk"), ("km"
 #: One number, fewer rows than share a panel, whole and ragged tiles, several blocks of the summed index.
 SHAPES = pytest.mark.parametrize(
     ("M", "K", "N"),
-    [(1, 1, 1), (1, 300, 70), (3, 5, 131), (4, 33, 64), (5, 17, 3), (26, 31, 66), (13, 300, 45), (270, 7, 9)],
+    [
+        (1, 1, 1),
+        (1, 300, 70),
+        (3, 5, 131),
+        (4, 33, 64),
+        (5, 17, 3),
+        (26, 31, 66),
+        (13, 300, 45),
+        (270, 7, 9),
+        (32, 9, 515),
+        (37, 4, 530),
+    ],
 )
 
 

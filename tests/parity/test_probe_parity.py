@@ -6,7 +6,7 @@ from energybench import kernels
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 8), ("float64", 4)])
+@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 8), ("float64", 4), ("float32", 16), ("float64", 8)])
 def test_probe_fma_turns_points_on_their_ellipses(dtype, lanes, threads, assert_within):
     x = np.random.default_rng(0).uniform(0.5, 1.0, (3, 14, lanes)).astype(dtype)
     y = kernels.probe_fma(x, steps=9, threads=threads)

@@ -9,8 +9,10 @@ inline py::object probe_fma(const py::array& x, const py::array& y, Index steps,
                             int threads, bool counting) {
   require(x.ndim() == 3 && steps >= 0, "x must have three dimensions and steps must not be negative");
   const EbDtype dtype = dtype_of(x);
-  const Index lanes = dtype == EB_DTYPE_float32 ? 8 : 4;
-  const FmaProbeShape s{x.shape(0), steps};
+  const Index narrow = dtype == EB_DTYPE_float32 ? 8 : 4;
+  const int wide = x.shape(2) == 2 * narrow;
+  const Index lanes = wide ? 2 * narrow : narrow;
+  const FmaProbeShape s{x.shape(0), steps, wide};
   const void* source = input(x, "x", dtype, {s.streams, 14, lanes});
   void* target = output(y, "y", dtype, {s.streams});
   return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {

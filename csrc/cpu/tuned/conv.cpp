@@ -3,6 +3,7 @@
 #include "kernels/depthwise.h"
 
 #include "cpu/rungs.h"
+#include "cpu/tuned/conv_pointwise.h"
 #include "cpu/tuned/patches.h"
 #include "cpu/workspace.h"
 
@@ -107,6 +108,11 @@ void conv2d_depthwise(const ConvOperands<Ops, T>& a, const ConvShape& s, T* memo
 
 int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, int threads, OpCounts* counts,
            EbError* error) {
+  const PatchSums sums = forward_sums(shape);
+  if (!shape.direct && sums.pointwise()) {
+    return pointwise_sums(dtype, sums, arrays.x, arrays.w, shape.has_bias ? arrays.bias : nullptr, arrays.y, threads,
+                          counts, error);
+  }
   return dispatch(dtype, counts, error, [&](auto ops, auto element) EB_ALWAYS_INLINE {
     using Ops = typename decltype(ops)::Of;
     using T = typename decltype(element)::Of;
@@ -115,7 +121,7 @@ int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, 
     if (shape.direct && !depthwise) return conv2d_direct<Ops, T>(a, shape, threads, counts), 0;
     const DepthwisePlane plane(shape.H_out(), shape.W_out(), shape.stride_h, kLanes<T>);
     void* memory = workspace(depthwise ? sizeof(T) * static_cast<std::size_t>(threads * plane.elements())
-                                       : PatchMemory<T>(forward_sums(shape), threads).bytes());
+                                       : PatchMemory<T>(sums, threads).bytes());
     if (memory == nullptr) return refuse(error, "not enough memory for packed weights and padded images");
     if (depthwise) return conv2d_depthwise<Ops, T>(a, shape, static_cast<T*>(memory), threads, counts), 0;
     return conv2d_im2col<Ops, T>(a, shape, static_cast<T*>(memory), threads, counts), 0;

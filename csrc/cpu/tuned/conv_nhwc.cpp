@@ -1,34 +1,140 @@
-// Tuned rung of the convolution with channels innermost: a matrix product with implicit patches in its rows, or,
-// depthwise, sums of vectors of channels.
+// Tuned rung of the convolution with channels innermost: sums over patches, of which a number of the
+// image is read where it lies, or, depthwise, sums of vectors of channels.
 #include "kernels/conv_nhwc.h"
 
 #include "cpu/rungs.h"
-#include "cpu/tuned/gemm.h"
+#include "cpu/tuned/patches.h"
 #include "cpu/workspace.h"
 #include "kernels/pool.h"
 
 namespace eb::EB_ISA {
 namespace {
 
+// What the sums keep: packed weights, a block of images with their margins, and the table of taps.
 template <class T>
-GemmPlan<GemmShape<T>> nhwc_plan(const ConvShape& s) {
-  return {s.N * s.H_out() * s.W_out(), s.C_out_per_group(), s.C_in_per_group() * s.KH * s.KW};
+struct PixelMemory {
+  Index panels, images, tables;
+
+  explicit PixelMemory(const PatchSums& p) {
+    const auto whole = [](Index n) { return ceil_div(n, 64) * 64; };  // cache lines
+    panels = whole(p.groups * ceil_div(p.outputs, kPatchColumns<T>) * kPatchColumns<T> * p.steps());
+    images = p.in_place() ? 0 : whole(images_at_once(p) * p.image());
+    tables = places_elements(p.steps());
+  }
+  std::size_t bytes() const {
+    return sizeof(T) * static_cast<std::size_t>(panels + images) + sizeof(Index) * static_cast<std::size_t>(tables);
+  }
+};
+
+// Images with channels innermost, with their margins or without: from row to row, and from image to image.
+struct PixelRows {
+  Index before_h, before_w, pitch, image;
+
+  explicit PixelRows(const PatchSums& p, const ConvShape& s)
+      : before_h(p.in_place() ? 0 : p.h.before),
+        before_w(p.in_place() ? 0 : p.w.before),
+        pitch((p.in_place() ? s.W : p.w.extent) * s.C_in),
+        image((p.in_place() ? s.H : p.h.extent) * pitch) {}
+};
+
+// The taps of a patch in the order kh, kw, ci.
+inline void list_pixel_taps(const PatchSums& p, const ConvShape& s, const PixelRows& rows, Index* offset, Index* row,
+                            Index* column) {
+  Index d = 0;
+  for (Index kh = 0; kh < s.KH; ++kh) {
+    for (Index kw = 0; kw < s.KW; ++kw) {
+      for (Index ci = 0; ci < p.channels; ++ci, ++d) {
+        row[d] = kh * s.dilation_h - s.padding_h, column[d] = kw * s.dilation_w - s.padding_w;
+        offset[d] = (row[d] + rows.before_h) * rows.pitch + (column[d] + rows.before_w) * s.C_in + ci;
+      }
+    }
+  }
+}
+
+// One tile with as many vectors as its columns need. A function of its own, for whole tiles and the last ones to share.
+template <class T, class Ops, class Source, class Panel, class Out, class Bias>
+__attribute__((noinline)) void pixel_tile(Ops& ops, Source source, const Places& pixel, const Index* slot,
+                                          const Places& taps, Index depth, Panel panel, Out out, Index rows,
+                                          Index columns, Bias bias, bool has_bias, const ImageBounds& inside) {
+  constexpr int L = kLanes<T>, kColumns = kPatchColumns<T>;
+  if (columns > L) {
+    patch_tile<L, kPatchRows, kColumns / L, kColumns, T, true>(ops, source, pixel, slot, taps, depth, panel, out, rows,
+                                                               columns, true, bias, has_bias, inside);
+  } else {
+    patch_tile<L, kPatchRows, 1, kColumns, T, true>(ops, source, pixel, slot, taps, depth, panel, out, rows, columns,
+                                                    true, bias, has_bias, inside);
+  }
+}
+
+// Sums of pixels [begin, end) of a block of images, for the columns of one strip: tile by tile, where they belong.
+template <class T, class Ops, class Source, class Panel, class Out, class Bias>
+EB_INLINE void pixel_chunk(Ops& ops, const PatchSums& p, const ConvShape& s, const PixelRows& rows, Source source,
+                           const Places& taps, Panel panel, Out out, Index begin, Index end, Index columns, Bias bias) {
+  const ImageBounds inside{s.H, s.W, true};
+  const Index W_out = p.w.size, H_out = p.h.size;
+  for (Index pixel = begin; pixel < end; pixel += kPatchRows) {
+    Index offset[kPatchRows] = {}, row[kPatchRows] = {}, column[kPatchRows] = {}, slot[kPatchRows] = {};
+    const Index filled = std::min<Index>(kPatchRows, end - pixel);
+    for (Index r = 0; r < filled; ++r) {
+      const Index of_block = (pixel + r) / W_out;
+      row[r] = of_block % H_out * s.stride_h, column[r] = (pixel + r) % W_out * s.stride_w;
+      offset[r] = of_block / H_out * rows.image + row[r] * rows.pitch + column[r] * s.C_in;
+      slot[r] = (pixel + r) * s.C_out;
+    }
+    pixel_tile<T>(ops, source, Places{offset, row, column}, slot, taps, p.steps(), panel, out, filled, columns, bias,
+                  s.has_bias != 0, inside);
+  }
 }
 
 template <class Ops, class T>
-void conv2d_nhwc_patches(const ConvOperands<Ops, T>& a, const ConvShape& s, T* scratch, int threads, OpCounts* counts) {
-  const auto plan = nhwc_plan<T>(s);
-  const typename Ops::template Activation<T> panels(scratch);
+void conv2d_nhwc_patches(const ConvOperands<Ops, T>& a, const ConvShape& s, T* memory, int threads, OpCounts* counts) {
+  using Scratch = typename Ops::template Activation<T>;
+  using Source = decltype(a.x);
+  constexpr Index kColumns = kPatchColumns<T>, kChunk = kChunkTiles * kPatchRows;
+  const PatchSums p = forward_sums(s);
+  const PixelRows rows(p, s);
+  const PixelMemory<T> sizes(p);
+  const Scratch panels(memory), padded(memory + sizes.panels);
+  Index* const table = reinterpret_cast<Index*>(memory + sizes.panels + sizes.images);
+  const Index steps = p.steps(), strips = ceil_div(p.outputs, kColumns), pixels = p.h.size * p.w.size;
+  const Places taps = places_in(table, steps);
+  const bool weights_in_cache = static_cast<Index>(sizeof(T)) * strips * kColumns * steps <= kWeightsInCache;
 #pragma omp parallel num_threads(threads)
   {
     Ops ops;
-    for (Index group = 0; group < s.groups; ++group) {
-      const Index co = group * s.C_out_per_group();
-      const PixelPatches<decltype(a.x)> x{a.x.at(group * s.C_in_per_group()), s};
-      const Matrix<decltype(a.w)> w{a.w.at(co * plan.K), plan.K, 1};
-      gemm(ops, plan, x, w, panels, a.y.at(co), s.C_out, [&](Index, Index column, bool last) EB_ALWAYS_INLINE {
-        return ColumnBias<decltype(a.bias)>{a.bias.at(co + column), last && s.has_bias};
-      });
+#pragma omp single nowait
+    list_pixel_taps(p, s, rows, table, table + steps, table + 2 * steps);
+#pragma omp for schedule(static) nowait
+    for (Index strip = 0; strip < p.groups * strips; ++strip) {
+      const Index output = strip % strips * kColumns;
+      gemm_pack_strip<T, kColumns, kLanes<T>>(ops, Matrix<decltype(a.w)>{a.w, steps, 1},
+                                              panels.at(strip * kColumns * steps), strip / strips * p.outputs + output,
+                                              std::min(kColumns, p.outputs - output), 0, steps);
+    }
+    const Index at_once = images_at_once(p);
+    for (Index n0 = 0; n0 < p.N; n0 += at_once) {
+      const Index images = std::min(at_once, p.N - n0), image = s.H * s.W * s.C_in;
+      const Index rows_to_pad = p.in_place() ? 0 : images * p.h.extent;
+#pragma omp for schedule(static)
+      for (Index i = 0; i < rows_to_pad; ++i) {
+        const Index n = i / p.h.extent, r = i % p.h.extent;
+        pad_plane<kLanes<T>, T>(ops, a.x.at((n0 + n) * image), s.H, s.W * s.C_in,
+                                padded.at(n * rows.image + r * rows.pitch), rows.pitch, 1, rows.pitch, p.h.before - r,
+                                p.w.before * s.C_in);
+      }
+      const Source from = p.in_place() ? a.x.at(n0 * image) : Source(memory + sizes.panels);
+      const Index chunks = ceil_div(images * pixels, kChunk);
+#pragma omp for schedule(static)
+      for (Index task = 0; task < p.groups * strips * chunks; ++task) {
+        const Index group = task / (strips * chunks), of_group = task % (strips * chunks);
+        const Index strip = weights_in_cache ? of_group % strips : of_group / chunks;
+        const Index chunk = weights_in_cache ? of_group / strips : of_group % chunks;
+        const Index output = strip * kColumns, co = group * p.outputs + output;
+        pixel_chunk<T>(ops, p, s, rows, from.at(group * p.channels), taps,
+                       panels.at((group * strips + strip) * kColumns * steps), a.y.at(n0 * pixels * s.C_out + co),
+                       chunk * kChunk, std::min(images * pixels, (chunk + 1) * kChunk),
+                       std::min(kColumns, p.outputs - output), a.bias.at(co));
+      }
     }
     merge(ops, counts);
   }
@@ -89,9 +195,9 @@ int conv2d_nhwc(EbDtype dtype, const ConvShape& s, const EbConv2dArrays& arrays,
     using Ops = typename decltype(ops)::Of;
     using T = typename decltype(element)::Of;
     const auto a = operands<Ops, T>(arrays);
-    const Index elements = s.direct ? s.KH * s.KW * s.C_in : nhwc_plan<T>(s).panel_elements();
-    void* scratch = workspace(sizeof(T) * static_cast<std::size_t>(elements));
-    if (scratch == nullptr) return refuse(error, "not enough memory for the panels of a matrix product");
+    void* scratch = workspace(s.direct ? sizeof(T) * static_cast<std::size_t>(s.KH * s.KW * s.C_in)
+                                       : PixelMemory<T>(forward_sums(s)).bytes());
+    if (scratch == nullptr) return refuse(error, "not enough memory for packed weights and padded images");
     if (s.direct) return conv2d_nhwc_depthwise_of<Ops, T>(a, s, static_cast<T*>(scratch), threads, counts), 0;
     return conv2d_nhwc_patches<Ops, T>(a, s, static_cast<T*>(scratch), threads, counts), 0;
   });

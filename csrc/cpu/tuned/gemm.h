@@ -61,7 +61,7 @@ EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& 
             const Index row = m0 + i * kRows;
             gemm_tile<Shape>(ops, panel_a.at(i * kRows * depth), panel_b.at(j * kColumns * depth), depth, c, row,
                              column, std::min(kRows, rows - i * kRows), std::min(kColumns, columns - j * kColumns),
-                             first, epilogue(row, column, last), TilePadding<A, B>{a, b, row, column, k0});
+                             first, epilogue(row, column, last), TilePadding<B>{b, column, k0});
           }
         }
       }

@@ -10,8 +10,16 @@ namespace eb::EB_ISA {
 namespace {
 
 // The register tile of a product with few rows.
+#if EB_VECTOR_BYTES == 64 && defined(__AVX512F__)
+constexpr int kFewRowsVectors = 6;
+#else
+constexpr int kFewRowsVectors = 2;
+#endif
 template <class T>
-using FewRowsShape = Tile<T, kLanes<T>, kLinearFewRows, EB_VECTOR_BYTES == 64 ? 4 : 2>;
+using FewRowsShape = Tile<T, kLanes<T>, kLinearFewRows, kFewRowsVectors>;
+// A row alone: columns whose sums stay in a first-level cache, and rows of b that are read side by side.
+constexpr Index kRowColumns = 512;
+constexpr int kRowTerms = 8;
 
 template <class Ops, class T>
 using Operand = Matrix<typename Ops::template Either<const T>>;
@@ -28,11 +36,12 @@ template <class Ops, class T>
 struct Product {
   GemmPlan<GemmShape<T>> plan;
   Operand<Ops, T> a, b;
-  bool in_place;  // rows of bᵀ are neighbours in memory: few rows of C can have them where they lie
+  bool in_place;  // rows of bᵀ are neighbours in memory: few rows of C, or sums of few terms, have them where they lie
   typename Ops::template Activation<T> c;
 
-  bool few_rows() const { return in_place && plan.M <= kLinearFewRows; }
-  Index scratch() const { return few_rows() ? 0 : plan.panel_elements(); }
+  bool few_terms() const { return in_place && plan.K <= kLinearFewTerms; }
+  bool few_rows() const { return in_place && plan.M <= kLinearInPlaceRows; }
+  Index scratch() const { return few_terms() || few_rows() ? 0 : plan.panel_elements(); }
 };
 
 template <class Ops, class T>
@@ -40,22 +49,38 @@ void multiply(const Product<Ops, T>& p, typename Ops::template Weight<const T> b
               int threads, OpCounts* counts) {
   const auto epilogue = [&](Index, Index column, bool last)
                             EB_ALWAYS_INLINE { return ColumnBias<decltype(bias)>{bias.at(column), last && has_bias}; };
+  const Operand<Ops, T> b = p.b.transposed();
+  const Index M = p.plan.M, N = p.plan.N, blocks = M / kLinearFewRows;
+  constexpr Index kFew = FewRowsShape<T>::kColumns;
+  const auto few = [&](Ops& ops, Index block, Index j) EB_ALWAYS_INLINE {
+    linear_rows<FewRowsShape<T>, kLinearFewRows>(ops, p.a, b, p.c, N, p.plan.K, block * kLinearFewRows, j * kFew,
+                                                 epilogue(0, j * kFew, true));
+  };
+  const auto one = [&](Ops& ops, Index m, Index j) EB_ALWAYS_INLINE {
+    linear_row_stream<kLanes<T>, kRowTerms, T>(ops, p.a, b, p.c, N, p.plan.K, m, j * kRowColumns,
+                                               std::min(N, (j + 1) * kRowColumns),
+                                               [&](Index n) EB_ALWAYS_INLINE { return epilogue(0, n, true); });
+  };
 #pragma omp parallel num_threads(threads)
   {
     Ops ops;
-    if (p.few_rows()) {
-      constexpr Index kColumns = FewRowsShape<T>::kColumns;
-      const Operand<Ops, T> b = p.b.transposed();
+    if (p.few_terms()) {  // row by row, as C lies
 #pragma omp for schedule(static)
-      for (Index j = 0; j < ceil_div(p.plan.N, kColumns); ++j) {
-        const auto end = epilogue(0, j * kColumns, true);
-        if (p.plan.M == kLinearFewRows) {
-          linear_rows<FewRowsShape<T>, kLinearFewRows>(ops, p.a, b, p.c, p.plan.N, p.plan.K, 0, j * kColumns, end);
+      for (Index block = 0; block < blocks + M % kLinearFewRows; ++block) {
+        if (block < blocks) {
+          for (Index j = 0; j < ceil_div(N, kFew); ++j) few(ops, block, j);
         } else {
-          for (Index m = 0; m < p.plan.M; ++m) {
-            linear_rows<FewRowsShape<T>, 1>(ops, p.a, b, p.c, p.plan.N, p.plan.K, m, j * kColumns, end);
-          }
+          for (Index j = 0; j < ceil_div(N, kRowColumns); ++j) one(ops, block - blocks + blocks * kLinearFewRows, j);
         }
+      }
+    } else if (p.few_rows()) {  // columns by columns, which stay in a cache from rows to rows
+#pragma omp for schedule(static) nowait
+      for (Index j = 0; j < (blocks > 0 ? ceil_div(N, kFew) : 0); ++j) {
+        for (Index block = 0; block < blocks; ++block) few(ops, block, j);
+      }
+#pragma omp for schedule(static)
+      for (Index j = 0; j < (M % kLinearFewRows > 0 ? ceil_div(N, kRowColumns) : 0); ++j) {
+        for (Index m = blocks * kLinearFewRows; m < M; ++m) one(ops, m, j);
       }
     } else {
       gemm(ops, p.plan, p.a, p.b, typename Ops::template Activation<T>(scratch), p.c, p.plan.N, epilogue);

@@ -11,12 +11,14 @@ from math import prod
 from typing import Final, NamedTuple
 
 from energybench.kernels.families.conv.shape import ConvShape
-from energybench.kernels.tiles import gemm_columns, lanes, patch_rows
+from energybench.kernels.tiles import gemm_columns, gemm_traffic, lanes, patch_rows
 
 #: Tiles in a chunk, elements of padded images in a block, and pixels in a block of the weights' gradient.
 _CHUNK_TILES: Final = 8
 _BLOCK_IMAGES: Final = 2**20
 _BLOCK_STEPS: Final = 2048
+#: Pixels from which on a tap on every pixel is a matrix product of the image where it lies (csrc/kernels/patches.h).
+_POINTWISE_PIXELS: Final = 128
 
 
 class Phase(NamedTuple):
@@ -104,6 +106,12 @@ class PatchSums:
         return self.h.size * self.w.size
 
     @property
+    def pointwise(self) -> bool:
+        """Whether there is one tap, on every pixel of an image of some size; forward alone."""
+        one = all((a.kernel, a.stride, a.padding, a.gradient) == (1, 1, 0, False) for a in (self.h, self.w))
+        return one and self.pixels >= _POINTWISE_PIXELS
+
+    @property
     def blocks(self) -> list[int]:
         """Images in each block that is padded at once."""
         at_once = self.N if self.in_place else min(self.N, max(1, _BLOCK_IMAGES // self.padded_image))
@@ -188,8 +196,18 @@ def _tiles(p: PatchSums, rung: str) -> list[int]:
     return tiles
 
 
+def _pointwise(p: PatchSums, rung: str, dtype: str, *, has_bias: bool) -> Issued:
+    """A product of the weights and each image's channels (csrc/cpu/tuned/conv_pointwise.cpp)."""
+    t = gemm_traffic(p.outputs, p.pixels, p.channels, rung, dtype)
+    biases = p.outputs * -(-p.pixels // lanes(rung, dtype)) if has_bias else 0
+    loads = t.loads_a + t.loads_b + t.panel_loads + t.loads_c + biases
+    return Issued(loads, t.panel_stores + t.stores_c, t.loads_a + biases, t.tile_macs).times(p.N * p.groups)
+
+
 def patch_sums(p: PatchSums, rung: str, dtype: str, *, has_bias: bool) -> Issued:
     """What a sum over patches moves on a tuned rung."""
+    if p.pointwise:
+        return _pointwise(p, rung, dtype, has_bias=has_bias)
     rows, width = patch_rows(rung), lanes(rung, dtype)
     steps = [p.channels * h.taps * w.taps for h, w in product(p.h.phases(), p.w.phases())]
     tiles = _tiles(p, rung)
@@ -200,6 +218,20 @@ def patch_sums(p: PatchSums, rung: str, dtype: str, *, has_bias: bool) -> Issued
         biases = columns * sum(tiles) if has_bias else 0
         sums = Issued(worked * (rows + vectors) + biases, p.N * p.pixels * vectors, biases, worked * rows * vectors)
         total = total + packed + sums + _turn(p.N * p.pixels, columns, width)
+    return total.times(p.groups) + _padding(p)
+
+
+def pixel_sums(p: PatchSums, rung: str, dtype: str, *, has_bias: bool) -> Issued:
+    """The same with channels innermost, where tiles store their sums where they belong."""
+    rows, steps = patch_rows(rung), p.steps
+    tiles = sum(-(-images * p.pixels // rows) for images in p.blocks)
+    total = Issued()
+    for columns, vectors in _strips(p.outputs, rung, dtype):
+        packed = Issued(columns * steps, gemm_columns(rung, dtype) * steps, columns * steps)
+        biases = columns * tiles if has_bias else 0
+        worked = tiles * steps
+        sums = Issued(worked * (rows + vectors) + biases, p.N * p.pixels * columns, biases, worked * rows * vectors)
+        total = total + packed + sums
     return total.times(p.groups) + _padding(p)
 
 

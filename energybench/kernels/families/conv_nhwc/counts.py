@@ -6,9 +6,9 @@ from typing import Final
 
 from energybench.kernels.closed_form import CountRequest
 from energybench.kernels.families.conv.counts import convolution, gradients, naive_issued, taps
-from energybench.kernels.families.conv.patches import Issued
+from energybench.kernels.families.conv.patches import Issued, forward_sums, pixel_sums
 from energybench.kernels.families.conv.shape import ConvShape
-from energybench.kernels.tiles import gemm_traffic, lanes
+from energybench.kernels.tiles import lanes
 from energybench.records.op_counts import OpCounts
 
 #: Neighbours in a row that share a load of depthwise weights (csrc/cpu/tuned/conv_nhwc.cpp).
@@ -16,21 +16,7 @@ _PIXELS: Final = 4
 
 
 def _patches(shape: ConvShape, rung: str, dtype: str) -> Issued:
-    """A matrix product for each group, pixels in rows: each tap inside the image is packed once a block of columns."""
-    M, N = shape.N * shape.H_out * shape.W_out, shape.C_out // shape.groups
-    channels = shape.C_in // shape.groups
-    K = channels * shape.KH * shape.KW
-    t = gemm_traffic(M, N, K, rung, dtype)
-    rows, columns = taps(shape)
-    packed = shape.N * channels * rows * columns * (t.loads_a // (M * K))
-    biases = M * N if shape.has_bias else 0
-    loads = packed + t.loads_b + t.panel_loads + t.loads_c + biases
-    return Issued(
-        loads=shape.groups * loads,
-        stores=shape.groups * (t.panel_stores + t.stores_c),
-        weight_loads=shape.groups * (t.loads_b + biases),
-        tile_macs=shape.groups * t.tile_macs,
-    )
+    return pixel_sums(forward_sums(shape), rung, dtype, has_bias=shape.has_bias)
 
 
 def _whole_windows(shape: ConvShape) -> int:

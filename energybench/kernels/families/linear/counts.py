@@ -12,14 +12,20 @@ from energybench.kernels.families.linear.shape import LinearShape
 from energybench.kernels.tiles import gemm_traffic, lanes
 from energybench.records.op_counts import OpCounts
 
-#: Up to so many rows a tuned rung reads w where it lies; from so much depth on, up to so many go by dot products, of
-#: so many columns together (csrc/kernels/linear.h).
+#: So many rows share the loads of an operand that is read where it lies, if its rows are neighbours: of up to so many
+#: rows, or sums of so few terms. From so much depth on, up to so many rows go by dot products, of so many columns
+#: together (csrc/kernels/linear.h).
 _FEW_ROWS: Final = 4
+_IN_PLACE_ROWS: Final = 32
+_FEW_TERMS: Final = 4
 _DOT_DEPTH: Final = 256
 _DOT_ROWS: Final = 32
 _DOT_COLUMNS: Final = 4
-#: Rung → vectors of the register tile for few rows (csrc/cpu/tuned/linear.cpp).
-_FEW_ROWS_VECTORS: Final = {"blocked": 2, "avx2": 2, "avx512": 4, "avx512_emulated": 4}
+#: Rung → vectors of the register tile for few rows; a row alone takes so many columns, and so many terms, at a time
+#: (csrc/cpu/tuned/linear.cpp).
+_FEW_ROWS_VECTORS: Final = {"blocked": 2, "avx2": 2, "avx512": 6, "avx512_emulated": 2}
+_ROW_COLUMNS: Final = 512
+_ROW_TERMS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +60,29 @@ def _dots(shape: LinearShape, request: CountRequest) -> _Issued:
     return _Issued(x_loads, K * N * blocks, 0, M * N, -(-K // width) * width * M * N)
 
 
+def _in_place(M: int, N: int, K: int, request: CountRequest) -> _Issued:
+    """Blocks of rows, and single ones whose partial sums wait in C."""
+    width = lanes(request.variant, request.dtype)
+    columns = _FEW_ROWS_VECTORS[request.variant] * width
+    blocks, singles = divmod(M, _FEW_ROWS)
+    strips, pieces = -(-N // columns), -(-N // _ROW_COLUMNS)
+    runs = K // _ROW_TERMS + K % _ROW_TERMS  # of terms
+    in_blocks = blocks * _FEW_ROWS
+    return _Issued(
+        loads_a=K * (in_blocks * strips + singles * pieces),
+        loads_b=K * N * (blocks + singles),
+        loads_rest=singles * N * (runs - 1),
+        stores=in_blocks * N + singles * N * runs,
+        tile_macs=K * (in_blocks * strips * columns + singles * -(-N // width) * width),
+    )
+
+
 def _product(M: int, N: int, K: int, request: CountRequest, *, rows_of_b: bool) -> _Issued:
     """C[M, N] over K products; `rows_of_b` says that rows of B, N elements each, are neighbours in memory."""
     if request.variant == "naive":
         return _Issued(M * N * K, M * N * K, 0, M * N, 0)
-    if M <= _FEW_ROWS and rows_of_b:
-        columns = _FEW_ROWS_VECTORS[request.variant] * lanes(request.variant, request.dtype)
-        blocks = -(-N // columns)
-        passes = 1 if M == _FEW_ROWS else M  # all rows at once, or each
-        return _Issued(M * K * blocks, K * N * passes, 0, M * N, M * K * blocks * columns)
+    if rows_of_b and (M <= _IN_PLACE_ROWS or K <= _FEW_TERMS):
+        return _in_place(M, N, K, request)
     t = gemm_traffic(M, N, K, request.variant, request.dtype)
     return _Issued(t.loads_a, t.loads_b, t.panel_loads + t.loads_c, t.panel_stores + t.stores_c, t.tile_macs)
 

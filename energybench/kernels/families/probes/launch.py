@@ -105,7 +105,8 @@ def probe_fma(x: TensorT, *, steps: int, variant: str = AUTO, threads: int | Non
     """Calibration probe: MACs without memory traffic.
 
     Args:
-        x: Starting points ``[streams, 14, 8]`` of float32 or ``[streams, 14, 4]`` of float64.
+        x: Starting points ``[streams, 14, 8]`` of float32 or ``[streams, 14, 4]`` of float64, which are worked on
+            vectors of 32 bytes, or twice as many of each on vectors of 64 bytes (AVX-512, where the processor has it).
         steps: Rounds; each is 14 MACs on every lane of a stream.
         variant: ``auto``.
         threads: CPU threads; streams are shared among them.

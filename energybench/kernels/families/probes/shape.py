@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from energybench.errors import UsageError
 from energybench.kernels.arrays import PLACE_DTYPES, common_dtype, describe, expect_shape
+from energybench.records.op_counts import DTYPE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,10 @@ def _positive(name: str, value: int) -> int:
 def fma_probe_shape(x: Any, *, steps: int) -> tuple[FmaProbeShape, str]:
     """Sizes and element type of a call of `probe_fma`. Raises UsageError."""
     operand = describe("x", x, "streams 14 lanes")
-    lanes = 8 if operand.dtype == "float32" else 4  # one AVX2 register
-    streams = operand.shape[0]
-    expect_shape(operand, (streams, 14, lanes), f"[streams, 14, {lanes}] for {operand.dtype}")
+    narrow = 32 // DTYPE_BYTES[operand.dtype]  # one AVX2 register; or one of AVX-512
+    streams, _, given = operand.shape
+    lanes = given if given == 2 * narrow else narrow
+    expect_shape(operand, (streams, 14, lanes), f"[streams, 14, {narrow} or {2 * narrow}] for {operand.dtype}")
     return FmaProbeShape(streams, _positive("steps", steps), lanes), common_dtype([operand])
 
 
