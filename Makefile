@@ -52,6 +52,9 @@ format: $(VENV)/.dev  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
 	find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' | sort | xargs $(BIN)/clang-format -i
 
+codegen: $(VENV)/.dev  ## machine code of every kernel on every rung beside its twin over bare types (about a minute)
+	ENERGYBENCH_CODEGEN=all $(BIN)/python -m pytest -q tests/codegen
+
 # A second build of the CPU kernels, with AddressSanitizer and UBSan, in build/sanitize; the package's own stays as it is.
 # Leaks are not looked for: Python itself keeps memory until it ends.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined

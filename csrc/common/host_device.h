@@ -3,15 +3,25 @@
 
 #include <cstdint>
 
+// EB_FORCED    inlined by force, everywhere
+// EB_INLINE    the same for kernel bodies, except in a unit that only counts: that compiles in half the time so, and
+// may
+//              be slow. There every body depends on the unit's own policy, so its code is the unit's own too.
+// EB_ALWAYS_INLINE    EB_INLINE for a lambda's body: after its parameters
 #if defined(__CUDACC__)
 #define EB_HD __host__ __device__
-#define EB_INLINE __forceinline__
+#define EB_FORCED __forceinline__
 #else
 #define EB_HD
-#define EB_INLINE inline __attribute__((always_inline))
+#define EB_FORCED inline __attribute__((always_inline))
 #endif
-// For a lambda's body: after its parameters.
+#if defined(EB_COUNTING_UNIT)
+#define EB_INLINE inline
+#define EB_ALWAYS_INLINE
+#else
+#define EB_INLINE EB_FORCED
 #define EB_ALWAYS_INLINE __attribute__((always_inline))
+#endif
 
 namespace eb {
 

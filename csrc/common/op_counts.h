@@ -30,7 +30,7 @@ struct TypeCounts {
   EB_COUNT_FIELDS(EB_FIELD)
 #undef EB_FIELD
 
-  EB_HD EB_INLINE TypeCounts& operator+=(const TypeCounts& other) {
+  EB_HD EB_FORCED TypeCounts& operator+=(const TypeCounts& other) {
 #define EB_FIELD(name) name += other.name;
     EB_COUNT_FIELDS(EB_FIELD)
 #undef EB_FIELD
@@ -45,9 +45,9 @@ struct OpCounts {
   std::uint64_t launches = 0;  // parallel regions on the CPU, kernel launches on a GPU; counted by the launch code
 
   template <class T>
-  EB_HD EB_INLINE TypeCounts& of();
+  EB_HD EB_FORCED TypeCounts& of();
 
-  EB_HD EB_INLINE OpCounts& operator+=(const OpCounts& other) {
+  EB_HD EB_FORCED OpCounts& operator+=(const OpCounts& other) {
 #define EB_TYPE(name, type) name += other.name;
     EB_COUNTED_TYPES(EB_TYPE)
 #undef EB_TYPE
@@ -58,7 +58,7 @@ struct OpCounts {
 
 #define EB_TYPE(name, type)                          \
   template <>                                        \
-  EB_HD EB_INLINE TypeCounts& OpCounts::of<type>() { \
+  EB_HD EB_FORCED TypeCounts& OpCounts::of<type>() { \
     return name;                                     \
   }
 EB_COUNTED_TYPES(EB_TYPE)

@@ -25,11 +25,11 @@ struct Type {
 };
 
 template <class T>
-EB_INLINE const T* in(const void* address) {
+EB_FORCED const T* in(const void* address) {
   return static_cast<const T*>(address);
 }
 template <class T>
-EB_INLINE T* out(void* address) {
+EB_FORCED T* out(void* address) {
   return static_cast<T*>(address);
 }
 

@@ -6,10 +6,7 @@
 #include <cstdint>
 
 #include "common/host_device.h"
-
-#if defined(__x86_64__) && !defined(__CUDACC__)
-#include <immintrin.h>
-#endif
+#include "common/x86.h"
 
 namespace eb {
 
@@ -26,7 +23,7 @@ constexpr int kRounds = 10;
 constexpr std::uint32_t kMultiplier0 = 0xD2511F53, kMultiplier1 = 0xCD9E8D57;
 constexpr std::uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
 
-EB_HD EB_INLINE void one(std::uint64_t seed, std::uint64_t counter, std::uint32_t (&word)[4]) {
+EB_HD EB_FORCED void one(std::uint64_t seed, std::uint64_t counter, std::uint32_t (&word)[4]) {
   std::uint32_t key0 = static_cast<std::uint32_t>(seed), key1 = static_cast<std::uint32_t>(seed >> 32);
   word[0] = static_cast<std::uint32_t>(counter);
   word[1] = static_cast<std::uint32_t>(counter >> 32);
@@ -42,29 +39,27 @@ EB_HD EB_INLINE void one(std::uint64_t seed, std::uint64_t counter, std::uint32_
   }
 }
 
-#if defined(__AVX2__) && !defined(__CUDACC__)
+#if defined(__AVX2__) && defined(__FMA__) && !defined(__CUDACC__)
 // Four counters in the lower halves of 64-bit lanes.
-EB_INLINE void four(std::uint64_t seed, std::uint64_t counter, RandomBlock& numbers, Index k) {
-  const __m256i multiplier0 = _mm256_set1_epi64x(kMultiplier0), multiplier1 = _mm256_set1_epi64x(kMultiplier1);
-  const __m256i low = _mm256_set1_epi64x(0xFFFFFFFF);
-  const __m256i counters =
-      _mm256_add_epi64(_mm256_set1_epi64x(static_cast<long long>(counter)), _mm256_set_epi64x(3, 2, 1, 0));
-  __m256i word[4] = {_mm256_and_si256(counters, low), _mm256_srli_epi64(counters, 32), _mm256_setzero_si256(),
-                     _mm256_setzero_si256()};
+EB_FORCED void four(std::uint64_t seed, std::uint64_t counter, RandomBlock& numbers, Index k) {
+  using x86::Word4;
+  constexpr std::uint64_t m0 = kMultiplier0, m1 = kMultiplier1;
+  constexpr Word4 multiplier0 = {m0, m0, m0, m0}, multiplier1 = {m1, m1, m1, m1};
+  const Word4 counters = Word4{0, 1, 2, 3} + counter;
+  Word4 word[4] = {counters & 0xFFFFFFFF, counters >> 32, Word4{}, Word4{}};
   std::uint32_t key0 = static_cast<std::uint32_t>(seed), key1 = static_cast<std::uint32_t>(seed >> 32);
   for (int round = 0; round < kRounds; ++round) {
-    const __m256i a = _mm256_mul_epu32(multiplier0, word[0]), b = _mm256_mul_epu32(multiplier1, word[2]);
-    word[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(b, 32), word[1]), _mm256_set1_epi64x(key0));
-    word[1] = _mm256_and_si256(b, low);
-    word[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(a, 32), word[3]), _mm256_set1_epi64x(key1));
-    word[3] = _mm256_and_si256(a, low);
+    const Word4 a = x86::multiply_low(multiplier0, word[0]), b = x86::multiply_low(multiplier1, word[2]);
+    word[0] = (b >> 32) ^ word[1] ^ key0;
+    word[1] = b & 0xFFFFFFFF;
+    word[2] = (a >> 32) ^ word[3] ^ key1;
+    word[3] = a & 0xFFFFFFFF;
     key0 += kWeyl0;
     key1 += kWeyl1;
   }
-  const __m256i lower_halves = _mm256_set_epi32(0, 0, 0, 0, 6, 4, 2, 0);
   for (int w = 0; w < 4; ++w) {
-    const __m256i packed = _mm256_permutevar8x32_epi32(word[w], lower_halves);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(&numbers.word[16 * w + k]), _mm256_castsi256_si128(packed));
+    const x86::Int8 packed = __builtin_shuffle((x86::Int8)word[w], x86::Int8{0, 2, 4, 6, 0, 0, 0, 0});
+    __builtin_memcpy(&numbers.word[16 * w + k], &packed, 4 * sizeof(std::uint32_t));
   }
 }
 #endif
@@ -73,8 +68,8 @@ EB_INLINE void four(std::uint64_t seed, std::uint64_t counter, RandomBlock& numb
 
 // The numbers of a block, for vectors of kBytes.
 template <int kBytes>
-EB_HD EB_INLINE void fill(RandomBlock& numbers, std::uint64_t seed, std::uint64_t block) {
-#if defined(__AVX2__) && !defined(__CUDACC__)
+EB_HD EB_FORCED void fill(RandomBlock& numbers, std::uint64_t seed, std::uint64_t block) {
+#if defined(__AVX2__) && defined(__FMA__) && !defined(__CUDACC__)
   if constexpr (kBytes >= 32) {
     for (Index k = 0; k < 16; k += 4) philox::four(seed, 16 * block + static_cast<std::uint64_t>(k), numbers, k);
     return;

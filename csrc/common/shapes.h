@@ -14,10 +14,10 @@ struct ConvShape {
   int direct;  // tuned rungs: straight from the image, not through panels of patches
 
   // floor((n + 2p − d(k−1) − 1) / s) + 1 [D9, corrected]
-  EB_HD EB_INLINE Index H_out() const { return (H + 2 * padding_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }
-  EB_HD EB_INLINE Index W_out() const { return (W + 2 * padding_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }
-  EB_HD EB_INLINE Index C_in_per_group() const { return C_in / groups; }
-  EB_HD EB_INLINE Index C_out_per_group() const { return C_out / groups; }
+  EB_HD EB_FORCED Index H_out() const { return (H + 2 * padding_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }
+  EB_HD EB_FORCED Index W_out() const { return (W + 2 * padding_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }
+  EB_HD EB_FORCED Index C_in_per_group() const { return C_in / groups; }
+  EB_HD EB_FORCED Index C_out_per_group() const { return C_out / groups; }
 };
 
 struct GruShape {
@@ -27,8 +27,8 @@ struct GruShape {
   int has_grad_h;  // backward: the last state has a gradient of its own
 
   // Gates, and the values kept of each element: r z n ĥ, and o h[t] where there is an output gate.
-  EB_HD EB_INLINE Index gates() const { return has_output_gate ? 4 : 3; }
-  EB_HD EB_INLINE Index kept() const { return has_output_gate ? 6 : 4; }
+  EB_HD EB_FORCED Index gates() const { return has_output_gate ? 4 : 3; }
+  EB_HD EB_FORCED Index kept() const { return has_output_gate ? 6 : 4; }
 };
 
 struct AttentionShape {
@@ -36,7 +36,7 @@ struct AttentionShape {
   int causal;
 
   // Keys that query i sees: with a causal mask the first i + 1 (aligned at the top left, as torch's is_causal is).
-  EB_HD EB_INLINE Index visible_keys(Index i) const { return causal && i + 1 < S_k ? i + 1 : S_k; }
+  EB_HD EB_FORCED Index visible_keys(Index i) const { return causal && i + 1 < S_k ? i + 1 : S_k; }
 };
 
 struct LinearShape {
@@ -62,8 +62,8 @@ struct PoolShape {
   Index stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
   int keep_winners;
 
-  EB_HD EB_INLINE Index H_out() const { return (H + 2 * padding_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }
-  EB_HD EB_INLINE Index W_out() const { return (W + 2 * padding_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }
+  EB_HD EB_FORCED Index H_out() const { return (H + 2 * padding_h - dilation_h * (KH - 1) - 1) / stride_h + 1; }
+  EB_HD EB_FORCED Index W_out() const { return (W + 2 * padding_w - dilation_w * (KW - 1) - 1) / stride_w + 1; }
 };
 
 // What stands beyond the edges of an image.
@@ -74,8 +74,8 @@ struct PadShape {
   Index planes, H, W, top, bottom, left, right;
   PadMode mode;
 
-  EB_HD EB_INLINE Index H_out() const { return H + top + bottom; }
-  EB_HD EB_INLINE Index W_out() const { return W + left + right; }
+  EB_HD EB_FORCED Index H_out() const { return H + top + bottom; }
+  EB_HD EB_FORCED Index W_out() const { return W + left + right; }
 };
 
 // x[b,row,column,:] becomes y[b,column,row,:]; `run` neighbours stay together.

@@ -10,13 +10,13 @@
 namespace eb {
 
 template <class F, Index... kIndex>
-EB_HD EB_INLINE void unrolled_over(const F& body, std::integer_sequence<Index, kIndex...>) {
+EB_HD EB_FORCED void unrolled_over(const F& body, std::integer_sequence<Index, kIndex...>) {
   (body(std::integral_constant<Index, kIndex>{}), ...);
 }
 
 // body(0), body(1), … body(kTimes − 1), the counter a compile-time constant.
 template <int kTimes, class F>
-EB_HD EB_INLINE void unrolled(const F& body) {
+EB_HD EB_FORCED void unrolled(const F& body) {
   unrolled_over(body, std::make_integer_sequence<Index, kTimes>{});
 }
 

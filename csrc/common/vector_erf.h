@@ -51,7 +51,7 @@ constexpr LaneTable<float, W> repeated(const float (&row)[kIntervals]) {
 
 // Native is the instruction set's; its vectors have eight lanes or a multiple of them.
 template <class Native, int W, class P>
-EB_INLINE P polynomial_erf(P x) {
+EB_FORCED P polynomial_erf(P x) {
   typedef std::int32_t Bits __attribute__((vector_size(sizeof(P))));
   static_assert(W % erf_table::kIntervals == 0);
   const Bits sign = reinterpret_cast<Bits>(x) & INT32_MIN;
@@ -59,7 +59,7 @@ EB_INLINE P polynomial_erf(P x) {
   constexpr float kLast = 3.9999998f;  // below 4, in the last interval: its polynomial is 1 there
   t = t > kLast ? P{} + kLast : t;     // NaN stays
   const Bits interval = __builtin_convertvector(t + t, Bits);
-  const auto pick = [&](const LaneTable<float, W>& row) EB_ALWAYS_INLINE {
+  const auto pick = [&](const LaneTable<float, W>& row) __attribute__((always_inline)) {
     P lanes;
     __builtin_memcpy(&lanes, &row, sizeof lanes);
     return Native::pick(lanes, interval);
@@ -68,7 +68,7 @@ EB_INLINE P polynomial_erf(P x) {
   t = t - pick(kMiddle);
   constexpr auto kHighest = erf_table::repeated<W>(erf_table::kCoefficient[erf_table::kDegree]);
   P sum = pick(kHighest);
-  unrolled<erf_table::kDegree>([&](auto d) EB_ALWAYS_INLINE {
+  unrolled<erf_table::kDegree>([&](auto d) __attribute__((always_inline)) {
     constexpr auto kRow = erf_table::repeated<W>(erf_table::kCoefficient[erf_table::kDegree - 1 - d]);
     sum = Native::fma(sum, t, pick(kRow));
   });

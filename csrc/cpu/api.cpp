@@ -3,7 +3,7 @@
 
 #include <omp.h>
 
-#include "cpu/dispatch.h"
+#include "cpu/refuse.h"
 #include "cpu/rungs.h"
 #include "cpu/workspace.h"
 
@@ -14,9 +14,10 @@ int no_such_rung(EbError* error) { return eb::refuse(error, "the operator has no
 }  // namespace
 
 // The launch of the rung that `variant` names; every rung of a tuned operator has it.
+#define EB_CALL(rung, call) counts != nullptr ? eb::rung##_counting::call : eb::rung::call
 #define EB_CASE(rung, call) \
   case EB_VARIANT_##rung:   \
-    return eb::rung::call;
+    return EB_CALL(rung, call);
 #if defined(__x86_64__)
 #define EB_TUNED_CASES(call) \
   EB_CASE(blocked, call) EB_CASE(avx2, call) EB_CASE(avx512, call) EB_CASE(avx512_emulated, call)
@@ -29,8 +30,8 @@ int no_such_rung(EbError* error) { return eb::refuse(error, "the operator has no
     EB_TUNED_CASES(call)   \
   }                        \
   return no_such_rung(error);
-#define EB_NAIVE_ONLY(call)                                \
-  if (variant == EB_VARIANT_naive) return eb::naive::call; \
+#define EB_NAIVE_ONLY(call)                                     \
+  if (variant == EB_VARIANT_naive) return EB_CALL(naive, call); \
   return no_such_rung(error);
 
 extern "C" {
@@ -180,8 +181,10 @@ int eb_cpu_probe_fma(EbVariant variant, EbDtype dtype, const eb::FmaProbeShape* 
 #if defined(__x86_64__)
   // The width is the caller's and no rung: of 64 bytes, in two registers where the processor has none so wide.
   if (variant == EB_VARIANT_naive && shape->wide) {
-    return (eb_cpu_supports(EB_VARIANT_avx512) ? eb::avx512::probe_fma : eb::avx512_emulated::probe_fma)(
-        dtype, *shape, x, y, threads, counts, error);
+    if (eb_cpu_supports(EB_VARIANT_avx512)) {
+      return EB_CALL(avx512, probe_fma(dtype, *shape, x, y, threads, counts, error));
+    }
+    return EB_CALL(avx512_emulated, probe_fma(dtype, *shape, x, y, threads, counts, error));
   }
 #endif
   if (shape->wide) return no_such_rung(error);
@@ -191,6 +194,11 @@ int eb_cpu_probe_fma(EbVariant variant, EbDtype dtype, const eb::FmaProbeShape* 
 int eb_cpu_probe_stream(EbVariant variant, EbDtype dtype, const eb::StreamProbeShape* shape, const void* x, void* y,
                         int threads, eb::OpCounts* counts, EbError* error) {
   EB_NAIVE_ONLY(probe_stream(dtype, *shape, x, y, threads, counts, error))
+}
+
+int eb_cpu_probe(EbProbe kind, EbDtype dtype, const EbProbeShape* shape, const EbProbeArrays* arrays, int threads,
+                 eb::OpCounts* counts, EbError* error) {
+  return EB_CALL(naive, probe(kind, dtype, *shape, *arrays, threads, counts, error));
 }
 
 #if defined(__x86_64__)

@@ -1,12 +1,15 @@
 // What the CPU launches share: from the C interface's run-time choices to a body's compile-time ones.
 #pragma once
 
-#include <cstdio>
 #include <type_traits>
 
-#include "common/c_api.h"
 #include "common/operands.h"
 #include "common/ops.h"
+#include "cpu/refuse.h"
+
+#if !defined(EB_ISA) || !defined(EB_OPS)
+#error "files of cpu/naive and cpu/tuned are compiled by setup.py, once for each policy"
+#endif
 
 namespace eb {
 
@@ -31,11 +34,6 @@ EB_INLINE void in_parallel(Index count, int threads, OpCounts* counts, const Bod
   }
 }
 
-EB_INLINE int refuse(EbError* error, const char* reason) {
-  std::snprintf(error->message, sizeof error->message, "%s", reason);
-  return 1;
-}
-
 // A launch that returns nothing cannot fail.
 template <class Launch, class Ops, class T>
 EB_INLINE int status_of(const Launch& launch, Type<Ops> ops, Type<T> element) {
@@ -47,15 +45,24 @@ EB_INLINE int status_of(const Launch& launch, Type<Ops> ops, Type<T> element) {
   }
 }
 
-// From run time to compile time, once: the element type, and plain or counting.
+#if defined(EB_COUNTING_UNIT)
+// A tally of this unit's own: whatever is instantiated for it is local to the object, so that none of it can be
+// mistaken for the code of another instruction set.
+namespace {
+struct UnitTally : Tally {};
+}  // namespace
+using UnitCountingOps = BasicOps<UnitTally>;
+#endif
+
+// From run time to compile time, once: the element type. The policy is the translation unit's: setup.py compiles every
+// file of cpu/naive and cpu/tuned for each, and `counts` is null where that does not count.
 template <class Launch>
 EB_INLINE int dispatch(EbDtype dtype, OpCounts* counts, EbError* error, const Launch& launch) {
   if (counts != nullptr) ++counts->launches;
   switch (dtype) {
-#define EB_TYPE(name, type)                                                         \
-  case EB_DTYPE_##name:                                                             \
-    return counts != nullptr ? status_of(launch, Type<CountingOps>{}, Type<type>{}) \
-                             : status_of(launch, Type<PlainOps>{}, Type<type>{});
+#define EB_TYPE(name, type) \
+  case EB_DTYPE_##name:     \
+    return status_of(launch, Type<EB_OPS>{}, Type<type>{});
     EB_DTYPES(EB_TYPE)
 #undef EB_TYPE
   }

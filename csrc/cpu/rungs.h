@@ -1,8 +1,9 @@
 // The rungs of every operator's ladder, each a namespace with the same launches: naive, and those of cpu/tuned for each
-// instruction set. `counts` null: the plain kernel runs; otherwise the counting one, which adds to it.
+// instruction set; plain (`counts` is null) and counting (which adds to `counts`) are namespaces apart.
 #pragma once
 
 #include "common/c_api.h"
+#include "cpu/probes.h"
 
 namespace eb {
 
@@ -64,17 +65,24 @@ namespace eb {
   int probe_fma(EbDtype dtype, const FmaProbeShape& s, const void* x, void* y, int threads, OpCounts* counts,          \
                 EbError* error);
 
-namespace naive {
-EB_TUNED_LAUNCHES
-int probe_stream(EbDtype dtype, const StreamProbeShape& shape, const void* x, void* y, int threads, OpCounts* counts,
-                 EbError* error);
-}  // namespace naive
+// Those that have the naive one alone.
+#define EB_NAIVE_LAUNCHES                                                                                     \
+  int probe_stream(EbDtype dtype, const StreamProbeShape& shape, const void* x, void* y, int threads,         \
+                   OpCounts* counts, EbError* error);                                                         \
+  int probe(EbProbe kind, EbDtype dtype, const EbProbeShape& shape, const EbProbeArrays& arrays, int threads, \
+            OpCounts* counts, EbError* error);
 
-#define EB_VARIANT(rung) \
-  namespace rung {       \
-  EB_TUNED_LAUNCHES      \
+#define EB_RUNG(rung, launches) \
+  namespace rung {              \
+  launches                      \
+  }                             \
+  namespace rung##_counting {   \
+    launches                    \
   }
+EB_RUNG(naive, EB_TUNED_LAUNCHES EB_NAIVE_LAUNCHES)
+#define EB_VARIANT(rung) EB_RUNG(rung, EB_TUNED_LAUNCHES)
 EB_TUNED_VARIANTS(EB_VARIANT)
 #undef EB_VARIANT
+#undef EB_RUNG
 
 }  // namespace eb

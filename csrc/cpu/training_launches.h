@@ -1,11 +1,11 @@
-// The launches of batch normalisation, cross-entropy and dropout: the same on every rung, in the namespace EB_RUNG,
+// The launches of batch normalisation, cross-entropy and dropout: the same on every rung, in the namespace EB_ISA,
 // with Walk<T> of that namespace as the way elements are walked (kernels/reduce.h).
 #pragma once
 
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 
-namespace eb::EB_RUNG {
+namespace eb::EB_ISA {
 namespace {
 
 constexpr const char* kNoClass = "a target is no class";
@@ -34,9 +34,9 @@ EB_INLINE bool cross_entropy_of(const CrossEntropyOperands<Ops, T>& a, const Row
 }
 
 }  // namespace
-}  // namespace eb::EB_RUNG
+}  // namespace eb::EB_ISA
 
-namespace eb::EB_RUNG {
+namespace eb::EB_ISA {
 
 int batch_norm(EbDtype dtype, const BatchNormShape& s, const EbBatchNormArrays& arrays, double momentum, double epsilon,
                int threads, OpCounts* counts, EbError* error) {
@@ -118,4 +118,4 @@ int dropout_backward(EbDtype dtype, Index n, const EbDropoutArrays& arrays, doub
   });
 }
 
-}  // namespace eb::EB_RUNG
+}  // namespace eb::EB_ISA

@@ -66,7 +66,8 @@ EB_HD EB_INLINE void attention_forward_naive(Ops& ops, const AttentionOperands<O
 // A row of scores becomes probabilities, in place.
 template <int kLanes, class T, class Ops, class Scratch>
 EB_HD EB_INLINE void attention_softmax(Ops& ops, Scratch row, Index keys) {
-  Scalar<T> largest[1] = {ops.template negative_infinity<T>()}, total[1] = {ops.constant(Constant<T, 0>{})};
+  typename Ops::template Scalar<T> largest[1] = {ops.template negative_infinity<T>()},
+                                   total[1] = {ops.constant(Constant<T, 0>{})};
   reduce<Largest, kLanes>(ops, keys, largest, [&](auto& policy, auto lanes, Index j, auto& value) EB_ALWAYS_INLINE {
     value[0] = policy.load(lanes, row, j);
   });

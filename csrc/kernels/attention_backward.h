@@ -98,7 +98,7 @@ EB_HD EB_INLINE void attention_backward_queries(Ops& ops, const AttentionBackwar
   std::remove_const_t<decltype(zero)> lse[kRows], delta[kRows];
   unrolled<kRows>([&](auto r) EB_ALWAYS_INLINE {
     ops.template skip_macs<T>(5 * s.D * (s.S_k - s.visible_keys(i + r)));
-    Scalar<T> sum[1] = {ops.constant(Constant<T, 0>{})};
+    typename Ops::template Scalar<T> sum[1] = {ops.constant(Constant<T, 0>{})};
     reduce<Sum, kLanes>(ops, s.D, sum, [&](auto& policy, auto w, Index d, auto& value) EB_ALWAYS_INLINE {
       value[0] = policy.mul(policy.load(w, grad, r * s.D + d), policy.load(w, y, r * s.D + d));
     });

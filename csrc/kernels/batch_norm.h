@@ -38,11 +38,11 @@ struct BatchNormBackwardOperands {
 };
 
 // The elements of channel c.
-EB_HD EB_INLINE Runs channel_runs(const BatchNormShape& s, Index c) { return {c * s.S, s.N, s.C * s.S, s.S}; }
+EB_HD EB_FORCED Runs channel_runs(const BatchNormShape& s, Index c) { return {c * s.S, s.N, s.C * s.S, s.S}; }
 
 // One number for every lane; a number stays what it is.
-template <int W, class Ops, class T>
-EB_HD EB_INLINE auto in_lanes(Ops& ops, Scalar<T> a) {
+template <int W, class Ops, class S>
+EB_HD EB_INLINE auto in_lanes(Ops& ops, S a) {
   return ops.broadcast(Lanes<W>{}, a);
 }
 
@@ -54,13 +54,13 @@ EB_HD EB_INLINE void batch_norm_training(Ops& ops, const BatchNormOperands<Ops, 
   constexpr int W = Walk::kLanes;
   const Runs runs = channel_runs(s, c);
   const auto length = ops.parameter(a.length);
-  Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
+  typename Ops::template Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
   Walk::sum(ops, runs, total, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
     value[0] = policy.load(lanes, a.x, i);
   });
   const auto mean = ops.div(total[0], length);
   const auto center = in_lanes<W>(ops, mean);
-  Scalar<T> squares[1] = {ops.constant(Constant<T, 0>{})};
+  typename Ops::template Scalar<T> squares[1] = {ops.constant(Constant<T, 0>{})};
   Walk::sum(ops, runs, squares, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
     const auto difference = policy.sub(policy.load(lanes, a.x, i), center);
     policy.store(a.y, i, difference);
@@ -115,7 +115,7 @@ EB_HD EB_INLINE void batch_norm_training_backward(Ops& ops, const BatchNormBackw
   const auto center = in_lanes<W>(ops, ops.load(a.mean, c));
   const auto rstd = in_lanes<W>(ops, spread);
   const auto zero = ops.constant(Constant<T, 0>{});
-  Scalar<T> total[2] = {zero, zero};
+  typename Ops::template Scalar<T> total[2] = {zero, zero};
   Walk::sum(ops, runs, total, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
     const auto hat = policy.mul(policy.sub(policy.load(lanes, a.x, i), center), rstd);
     policy.store(a.dx, i, hat);
@@ -145,7 +145,7 @@ EB_HD EB_INLINE void batch_norm_inference_backward(Ops& ops, const BatchNormBack
   const auto zero = ops.constant(Constant<T, 0>{});
   if (s.has_weight) {
     const auto center = in_lanes<W>(ops, ops.load(a.mean, c));
-    Scalar<T> projected[1] = {zero};
+    typename Ops::template Scalar<T> projected[1] = {zero};
     Walk::sum(ops, runs, projected, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
       const auto difference = policy.sub(policy.load(lanes, a.x, i), center);
       value[0] = policy.mul(policy.load(lanes, a.grad, i), difference);
@@ -153,7 +153,7 @@ EB_HD EB_INLINE void batch_norm_inference_backward(Ops& ops, const BatchNormBack
     ops.store(a.dweight, c, ops.mul(rstd, projected[0]));
   }
   if (s.has_bias) {
-    Scalar<T> total[1] = {zero};
+    typename Ops::template Scalar<T> total[1] = {zero};
     Walk::sum(ops, runs, total, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
       value[0] = policy.load(lanes, a.grad, i);
     });

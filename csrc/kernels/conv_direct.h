@@ -17,12 +17,12 @@ struct PixelRun {
 struct TapRun {
   Index begin, end, ih, iw;
 
-  EB_HD EB_INLINE Index lanes() const { return end - begin; }
+  EB_HD EB_FORCED Index lanes() const { return end - begin; }
 };
 
-EB_HD EB_INLINE Index round_up_quotient(Index a, Index b) { return b == 1 ? a : (a + b - 1) / b; }  // 0 ≤ a
+EB_HD EB_FORCED Index round_up_quotient(Index a, Index b) { return b == 1 ? a : (a + b - 1) / b; }  // 0 ≤ a
 
-EB_HD EB_INLINE TapRun tap_run(const ConvShape& s, const PixelRun& run, Index kh, Index kw) {
+EB_HD EB_FORCED TapRun tap_run(const ConvShape& s, const PixelRun& run, Index kh, Index kw) {
   const Index ih = run.oh * s.stride_h - s.padding_h + kh * s.dilation_h;
   const Index iw = run.ow * s.stride_w - s.padding_w + kw * s.dilation_w;
   TapRun taps{run.begin, run.end, ih, iw};

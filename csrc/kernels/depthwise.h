@@ -11,7 +11,7 @@ namespace eb {
 constexpr int kDepthwiseTaps = 3;
 
 // Whether a shape is one of these: one channel a group, whole pixels or every second, no dilation.
-EB_HD EB_INLINE bool is_depthwise3(const ConvShape& s) {
+EB_HD EB_FORCED bool is_depthwise3(const ConvShape& s) {
   return s.groups > 1 && s.C_in_per_group() == 1 && s.KH == 3 && s.KW == 3 && s.dilation_h == 1 && s.dilation_w == 1 &&
          s.stride_h == s.stride_w && s.stride_h <= 2;
 }
@@ -20,11 +20,11 @@ EB_HD EB_INLINE bool is_depthwise3(const ConvShape& s) {
 struct DepthwisePlane {
   Index rows, pitch;
 
-  EB_HD EB_INLINE DepthwisePlane(Index H_out, Index W_out, Index stride, int lanes)
+  EB_HD EB_FORCED DepthwisePlane(Index H_out, Index W_out, Index stride, int lanes)
       : rows((H_out - 1) * stride + kDepthwiseTaps), pitch((W_out + lanes - 1) / lanes * lanes * stride + 2) {
     pitch = (pitch + lanes - 1) / lanes * lanes;
   }
-  EB_HD EB_INLINE Index elements() const { return rows * pitch; }
+  EB_HD EB_FORCED Index elements() const { return rows * pitch; }
 };
 
 // Of `live` outputs from (oh, ow) on, those whose tap (t, u) is inside the image. Asked by the counting kernel alone,

@@ -31,14 +31,14 @@ struct Matrix {
   P data;
   Index row_stride, column_stride;
 
-  EB_HD EB_INLINE Index at(Index row, Index column) const { return row * row_stride + column * column_stride; }
-  EB_HD EB_INLINE Matrix transposed() const { return {data, column_stride, row_stride}; }
+  EB_HD EB_FORCED Index at(Index row, Index column) const { return row * row_stride + column * column_stride; }
+  EB_HD EB_FORCED Matrix transposed() const { return {data, column_stride, row_stride}; }
 };
 
 // How many of `lanes` columns of C from `column` on have a zero that stands for padding at k: of B's sources, implicit
 // patches have some (kernels/conv.h). Asked by the counting kernel alone.
 template <class P>
-EB_HD EB_INLINE Index gemm_padding(const Matrix<P>&, Index, Index, Index) {
+EB_HD EB_FORCED Index gemm_padding(const Matrix<P>&, Index, Index, Index) {
   return 0;
 }
 
@@ -48,12 +48,12 @@ struct TilePadding {
   const B& b;
   Index column, k;
 
-  EB_HD EB_INLINE Index columns(Index d, Index at, Index lanes) const {
+  EB_HD EB_FORCED Index columns(Index d, Index at, Index lanes) const {
     return gemm_padding(b, column + at, k + d, lanes);
   }
 };
 struct NoPadding {
-  EB_HD EB_INLINE Index columns(Index, Index, Index) const { return 0; }
+  EB_HD EB_FORCED Index columns(Index, Index, Index) const { return 0; }
 };
 
 // Copies rows [row, row + rows) of columns [k, k + depth) into a strip of kRows: panel[d · kRows + r] = source(row + r,
@@ -138,11 +138,11 @@ struct Planes {
   P data;
   Index row_stride, plane, plane_stride;
 
-  EB_HD EB_INLINE P at(Index row, Index column) const {
+  EB_HD EB_FORCED P at(Index row, Index column) const {
     return data.at(row * row_stride + column / plane * plane_stride + column % plane);
   }
   // Columns from `column` on that are in its plane.
-  EB_HD EB_INLINE Index neighbours(Index column) const { return plane - column % plane; }
+  EB_HD EB_FORCED Index neighbours(Index column) const { return plane - column % plane; }
 };
 
 // One register tile, rows × columns of it inside C, at (row, column). `first` says that no partial sum waits in C yet.

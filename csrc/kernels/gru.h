@@ -221,7 +221,7 @@ EB_HD EB_INLINE void gru_step_tile(Ops& ops, const GruOperands<Ops, T>& a, const
 // side's are neighbours; and carry[b,h] = d z of the step before.
 
 // Place of a gate among them: on the recurrent side the candidate's is ĥ.
-EB_HD EB_INLINE Index gru_recurrent_slot(const GruShape& s, Index gate) { return gate == 2 ? s.gates() : gate; }
+EB_HD EB_FORCED Index gru_recurrent_slot(const GruShape& s, Index gate) { return gate == 2 ? s.gates() : gate; }
 
 // h[t] for every row t·B + b, after the first state.
 template <class Ops, class T>
@@ -355,7 +355,7 @@ struct Stacked {
   Index split;
 };
 template <class P>
-EB_HD EB_INLINE Index gemm_padding(const Stacked<P>&, Index, Index, Index) {
+EB_HD EB_FORCED Index gemm_padding(const Stacked<P>&, Index, Index, Index) {
   return 0;
 }
 template <class T, int kRows, int kLanes, class Ops, class P, class PanelPtr>

@@ -36,11 +36,11 @@ struct LinearBackwardOperands {
 
 // x(m,k), or its gradient, and w(n,k), or its, however they are stored.
 template <class P>
-EB_HD EB_INLINE Matrix<P> linear_x(P x, const LinearShape& s) {
+EB_HD EB_FORCED Matrix<P> linear_x(P x, const LinearShape& s) {
   return s.x_transposed ? Matrix<P>{x, 1, s.M} : Matrix<P>{x, s.K, 1};
 }
 template <class P>
-EB_HD EB_INLINE Matrix<P> linear_w(P w, const LinearShape& s) {
+EB_HD EB_FORCED Matrix<P> linear_w(P w, const LinearShape& s) {
   return s.w_transposed ? Matrix<P>{w, 1, s.N} : Matrix<P>{w, s.K, 1};
 }
 
@@ -170,7 +170,7 @@ EB_HD EB_INLINE void linear_row_stream(Ops& ops, const Matrix<A>& a, const Matri
 constexpr Index kLinearFewRows = 4, kLinearInPlaceRows = 32, kLinearFewTerms = 4, kLinearDotRows = 32,
                 kLinearDotDepth = 256, kLinearDotColumns = 4;
 
-EB_HD EB_INLINE bool linear_by_dots(const LinearShape& s) {
+EB_HD EB_FORCED bool linear_by_dots(const LinearShape& s) {
   const Index rows = s.K < kLinearDotDepth ? kLinearFewRows : kLinearDotRows;
   return s.M <= rows && !s.x_transposed && !s.w_transposed;
 }

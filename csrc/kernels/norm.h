@@ -73,13 +73,13 @@ EB_HD EB_INLINE void layer_norm_forward_lanes(Ops& ops, const LayerNormOperands<
   const auto x = a.x.at(r * s.n);
   const auto y = a.y.at(r * s.n);
   const auto length = ops.parameter(a.length);
-  Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
+  typename Ops::template Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
   reduce<Sum, W>(ops, s.n, total, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
     value[0] = policy.load(lanes, x, i);
   });
   const auto mean = ops.div(total[0], length);
   const auto center = ops.broadcast(Lanes<W>{}, mean);
-  Scalar<T> squares[1] = {ops.constant(Constant<T, 0>{})};
+  typename Ops::template Scalar<T> squares[1] = {ops.constant(Constant<T, 0>{})};
   reduce<Sum, W>(ops, s.n, squares, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
     const auto difference = policy.sub(policy.load(lanes, x, i), center);
     policy.store(y, i, difference);
@@ -166,7 +166,7 @@ EB_HD EB_INLINE void layer_norm_backward_lanes(Ops& ops, const LayerNormBackward
     const auto center = ops.broadcast(lanes_of, ops.load(a.mean, r));
     const auto rstd = ops.broadcast(lanes_of, ops.load(a.rstd, r));
     const auto zero = ops.constant(Constant<T, 0>{});
-    Scalar<T> total[2] = {zero, zero};
+    typename Ops::template Scalar<T> total[2] = {zero, zero};
     reduce<Sum, W>(ops, s.n, total, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
       const auto hat = policy.mul(policy.sub(policy.load(lanes, x, i), center), rstd);
       policy.store(normalised, i, hat);

@@ -74,20 +74,20 @@ EB_HD EB_INLINE void online_attention_naive(Ops& ops, const OnlineAttentionOpera
 }
 
 // What a query keeps between two blocks.
-template <class T>
+template <class S>
 struct OnlineState {
-  Scalar<T> largest[1], total[1], correction;
+  S largest[1], total[1], correction;
 };
-template <class T, int kRows>
+template <class S, int kRows>
 struct OnlineStates {
-  OnlineState<T> row[kRows];
+  OnlineState<S> row[kRows];
 
-  EB_HD EB_INLINE explicit OnlineStates(const OnlineState<T>& start)
+  EB_HD EB_FORCED explicit OnlineStates(const OnlineState<S>& start)
       : OnlineStates(start, std::make_integer_sequence<int, kRows>{}) {}
 
  private:
   template <int... kRow>
-  EB_HD EB_INLINE OnlineStates(const OnlineState<T>& start, std::integer_sequence<int, kRow...>)
+  EB_HD EB_FORCED OnlineStates(const OnlineState<S>& start, std::integer_sequence<int, kRow...>)
       : row{(static_cast<void>(kRow), start)...} {}
 };
 
@@ -104,7 +104,8 @@ EB_HD EB_INLINE void online_attention_tile(Ops& ops, const OnlineAttentionOperan
   const auto y = a.y.at((head * s.S_q + i) * s.D);
   const auto scale = ops.broadcast(lanes, ops.parameter(a.scale));
   const auto zero = ops.broadcast(lanes, ops.constant(Constant<T, 0>{}));
-  OnlineStates<T, kRows> states(
+  using Number = typename Ops::template Scalar<T>;
+  OnlineStates<Number, kRows> states(
       {{ops.template negative_infinity<T>()}, {ops.constant(Constant<T, 0>{})}, ops.constant(Constant<T, 1>{})});
   for (Index r = 0; r < kRows; ++r) {
     ops.template skip_macs<T>(2 * s.D * (s.S_k - s.visible_keys(i + r)));
@@ -124,7 +125,7 @@ EB_HD EB_INLINE void online_attention_tile(Ops& ops, const OnlineAttentionOperan
     }
     for (Index r = 0; r < kRows; ++r) {
       const auto row = rows.at(r * kOnlineBlock);
-      OnlineState<T>& state = states.row[r];
+      OnlineState<Number>& state = states.row[r];
       const auto before = state.largest[0];
       if (seen(r) == 0) continue;
       reduce<Largest, kLanes>(ops, seen(r), state.largest,
@@ -155,7 +156,7 @@ EB_HD EB_INLINE void online_attention_tile(Ops& ops, const OnlineAttentionOperan
         });
   }
   for (Index r = 0; r < kRows; ++r) {
-    const OnlineState<T>& state = states.row[r];
+    const OnlineState<Number>& state = states.row[r];
     ops.store(a.lse, head * s.S_q + i + r, ops.add(state.largest[0], ops.log(state.total[0])));
   }
 }

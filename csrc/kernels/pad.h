@@ -18,7 +18,7 @@ namespace eb {
 
 // The place in [0, size) that place i of a padded line stands for, counted from the first that is not padding; −1:
 // none. Padding is less than the line where it is reflected, and no longer where it is circular.
-EB_HD EB_INLINE Index pad_source(PadMode mode, Index i, Index size) {
+EB_HD EB_FORCED Index pad_source(PadMode mode, Index i, Index size) {
   if (0 <= i && i < size) return i;
   if (mode == PadMode::kReflect) return i < 0 ? -i : 2 * (size - 1) - i;
   if (mode == PadMode::kReplicate) return i < 0 ? 0 : size - 1;

@@ -18,7 +18,7 @@ namespace eb {
 struct Places {
   const Index *offset, *h, *w;
 
-  EB_HD EB_INLINE Places from(Index i) const { return {offset + i, h + i, w + i}; }
+  EB_HD EB_FORCED Places from(Index i) const { return {offset + i, h + i, w + i}; }
 };
 
 // Of which image the places are: what lies outside of it is a zero. `padding` says that it is a layer's padding,
@@ -27,7 +27,7 @@ struct ImageBounds {
   Index H, W;
   bool padding;
 
-  EB_HD EB_INLINE bool holds(const Places& row, Index r, const Places& step, Index d) const {
+  EB_HD EB_FORCED bool holds(const Places& row, Index r, const Places& step, Index d) const {
     const Index h = row.h[r] + step.h[d], w = row.w[r] + step.w[d];
     return h >= 0 && h < H && w >= 0 && w < W;
   }
@@ -157,7 +157,7 @@ struct PatchAxis {
   bool gradient;
   Index before, extent;  // margin, and size with the margins
 
-  EB_HD EB_INLINE PatchAxis(Index result, Index from, Index taps, Index stride_, Index padding_, Index dilation_,
+  EB_HD EB_FORCED PatchAxis(Index result, Index from, Index taps, Index stride_, Index padding_, Index dilation_,
                             bool gradient_)
       : size(result),
         source(from),
@@ -179,12 +179,12 @@ struct PatchAxis {
     extent += before;
   }
 
-  EB_HD EB_INLINE Index phases() const { return !gradient ? 1 : stride < size ? stride : size; }
-  EB_HD EB_INLINE Index apart() const { return gradient ? stride : 1; }
-  EB_HD EB_INLINE Index step() const { return gradient ? 1 : stride; }
-  EB_HD EB_INLINE bool pointwise() const { return kernel == 1 && stride == 1 && padding == 0; }
-  EB_HD EB_INLINE bool inside() const { return before == 0 && extent <= source; }
-  EB_HD EB_INLINE PatchPhase phase(Index p) const {
+  EB_HD EB_FORCED Index phases() const { return !gradient ? 1 : stride < size ? stride : size; }
+  EB_HD EB_FORCED Index apart() const { return gradient ? stride : 1; }
+  EB_HD EB_FORCED Index step() const { return gradient ? 1 : stride; }
+  EB_HD EB_FORCED bool pointwise() const { return kernel == 1 && stride == 1 && padding == 0; }
+  EB_HD EB_FORCED bool inside() const { return before == 0 && extent <= source; }
+  EB_HD EB_FORCED PatchPhase phase(Index p) const {
     if (!gradient) return {size, kernel, 0, 1, -padding, dilation};
     PatchPhase f{(size - p + stride - 1) / stride, 0, 0, 1, 0, 0};
     while (f.first < kernel && (p + padding - f.first * dilation) % stride != 0) ++f.first;
@@ -207,23 +207,23 @@ struct PatchSums {
   PatchAxis h, w;
   Index w_output, w_channel, w_group;  // strides in w; a row of the kernel has w.kernel neighbours
 
-  EB_HD EB_INLINE bool in_place() const { return h.inside() && w.inside(); }
+  EB_HD EB_FORCED bool in_place() const { return h.inside() && w.inside(); }
   // From row to row and from channel to channel. With margins a row of all channels is one piece, so that the patches
   // of a row of results are a few such pieces, read from end to end.
-  EB_HD EB_INLINE Index pitch() const { return in_place() ? w.source : groups * channels * w.extent; }
-  EB_HD EB_INLINE Index plane() const { return in_place() ? h.source * w.source : w.extent; }
-  EB_HD EB_INLINE Index image() const {
+  EB_HD EB_FORCED Index pitch() const { return in_place() ? w.source : groups * channels * w.extent; }
+  EB_HD EB_FORCED Index plane() const { return in_place() ? h.source * w.source : w.extent; }
+  EB_HD EB_FORCED Index image() const {
     return groups * channels * (in_place() ? h.source * w.source : h.extent * w.extent);
   }
   // One tap, which is on every pixel of images that are large enough to fill vectors with pixels.
-  EB_HD EB_INLINE bool pointwise() const {
+  EB_HD EB_FORCED bool pointwise() const {
     return h.pointwise() && w.pointwise() && h.size * w.size >= kPointwisePixels;
   }
-  EB_HD EB_INLINE Index steps() const { return channels * h.kernel * w.kernel; }  // of all phases
+  EB_HD EB_FORCED Index steps() const { return channels * h.kernel * w.kernel; }  // of all phases
 };
 
 // The forward pass, and the gradient of its input: a sum over patches of dy.
-EB_HD EB_INLINE PatchSums forward_sums(const ConvShape& s) {
+EB_HD EB_FORCED PatchSums forward_sums(const ConvShape& s) {
   const Index outputs = s.C_out_per_group(), channels = s.C_in_per_group(), taps = s.KH * s.KW;
   return {s.N,
           s.groups,
@@ -235,7 +235,7 @@ EB_HD EB_INLINE PatchSums forward_sums(const ConvShape& s) {
           taps,
           outputs * channels * taps};
 }
-EB_HD EB_INLINE PatchSums input_gradient_sums(const ConvShape& s) {
+EB_HD EB_FORCED PatchSums input_gradient_sums(const ConvShape& s) {
   const Index outputs = s.C_out_per_group(), channels = s.C_in_per_group(), taps = s.KH * s.KW;
   return {s.N,
           s.groups,

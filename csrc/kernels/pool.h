@@ -106,7 +106,7 @@ EB_HD EB_INLINE void max_pool2d_winners_naive(Ops& ops, const PoolOperands<Ops, 
 struct Inside {
   Index from, to;
 };
-EB_HD EB_INLINE Inside whole_windows(Index size, Index window, Index stride, Index padding, Index dilation,
+EB_HD EB_FORCED Inside whole_windows(Index size, Index window, Index stride, Index padding, Index dilation,
                                      Index outputs) {
   const Index last = size - 1 + padding - (window - 1) * dilation;  // of position · stride
   const Index from = (padding + stride - 1) / stride, to = last < 0 ? 0 : last / stride + 1;

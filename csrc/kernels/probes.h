@@ -72,7 +72,7 @@ EB_HD EB_INLINE void probe_intensity_block(Ops& ops, typename Ops::template Acti
   const Index first = block * kProbeBlock, count = n - first < kProbeBlock ? n - first : kProbeBlock;
   const auto half = ops.broadcast(Lanes<W>{}, ops.constant(Constant<T, 1, 2>{}));
   const auto quarter = ops.broadcast(Lanes<W>{}, ops.constant(Constant<T, 1, 4>{}));
-  Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
+  typename Ops::template Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
   if (macs == 0) {
     reduce<Sum, W>(ops, count, total, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
       value[0] = policy.load(lanes, x, first + i);
@@ -82,7 +82,7 @@ EB_HD EB_INLINE void probe_intensity_block(Ops& ops, typename Ops::template Acti
     constexpr int kVectors = 8;
     Index i = 0;
     for (; i + kVectors * W <= count; i += kVectors * W) {
-      Vec<T, W> p[kVectors];
+      typename Ops::template Vec<T, W> p[kVectors];
       unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE { p[v] = ops.load(Lanes<W>{}, x, first + i + v * W); });
       for (Index round = 0; round < macs; ++round) {
         unrolled<kVectors>([&](auto v) EB_ALWAYS_INLINE { p[v] = ops.mac(p[v], half, quarter); });

@@ -29,6 +29,10 @@ EB_HD EB_INLINE void fill_zeros(Ops& ops, P p, Index n) {
   });
 }
 
+// W of a policy's numbers side by side, whatever these are to it.
+template <class Ops, class S, int W>
+using InLanesOf = decltype(std::declval<Ops&>().broadcast(Lanes<W>{}, std::declval<S>()));
+
 struct Sum {
   template <class Ops, class V>
   EB_HD EB_INLINE static V join(Ops& ops, V a, V b) {
@@ -53,13 +57,14 @@ struct Largest {
 // Reduces kCount values of every element into `result`, which holds the starts: f(ops, lanes, i, values) fills values.
 // Four accumulators hide the latency of the operation; each begins as its first vector and is folded into the start at
 // the end, so n elements cost n operations.
-template <class Reduction, int W, class T, int kCount, class Ops, class F>
-EB_HD EB_INLINE void reduce(Ops& ops, Index n, Scalar<T> (&result)[kCount], const F& f) {
+template <class Reduction, int W, class S, int kCount, class Ops, class F>
+EB_HD EB_INLINE void reduce(Ops& ops, Index n, S (&result)[kCount], const F& f) {
+  using V = InLanesOf<Ops, S, W>;
   constexpr Lanes<W> lanes{};
   constexpr int kChains = 4;
   const Index whole = n / W;
   if (whole >= kChains) {
-    Vec<T, W> chain[kChains][kCount], value[kCount];
+    V chain[kChains][kCount], value[kCount];
     unrolled<kChains>([&](auto c) EB_ALWAYS_INLINE { f(ops, lanes, c * W, chain[c]); });
     Index v = kChains;
     for (; v + kChains <= whole; v += kChains) {
@@ -79,13 +84,13 @@ EB_HD EB_INLINE void reduce(Ops& ops, Index n, Scalar<T> (&result)[kCount], cons
     });
   } else {
     for (Index v = 0; v < whole; ++v) {
-      Vec<T, W> value[kCount];
+      V value[kCount];
       f(ops, lanes, v * W, value);
       unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE { result[k] = Reduction::fold(ops, value[k], result[k]); });
     }
   }
   if (whole * W < n) {
-    Vec<T, W> value[kCount];
+    V value[kCount];
     auto part = ops.first(n - whole * W);
     f(part, lanes, whole * W, value);
     unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE { result[k] = Reduction::fold(part, value[k], result[k]); });
@@ -110,10 +115,10 @@ EB_HD EB_INLINE void each_run(Ops& ops, const Runs& runs, const F& f) {
 // How sums over runs are taken. Number by number, in order: the oracle.
 struct InOrder {
   static constexpr int kLanes = 1;
-  template <class T, int kCount, class Ops, class F>
-  EB_HD EB_INLINE static void sum(Ops& ops, const Runs& runs, Scalar<T> (&result)[kCount], const F& f) {
+  template <class S, int kCount, class Ops, class F>
+  EB_HD EB_INLINE static void sum(Ops& ops, const Runs& runs, S (&result)[kCount], const F& f) {
     each_run<1>(ops, runs, [&](auto& policy, auto lanes, Index i) EB_ALWAYS_INLINE {
-      Vec<T, 1> value[kCount];
+      InLanesOf<Ops, S, 1> value[kCount];
       f(policy, lanes, i, value);
       unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE { result[k] = policy.fold_add(value[k], result[k]); });
     });
@@ -125,14 +130,15 @@ struct InOrder {
 template <int W>
 struct InLanes {
   static constexpr int kLanes = W;
-  template <class T, int kCount, class Ops, class F>
-  EB_HD EB_INLINE static void sum(Ops& ops, const Runs& runs, Scalar<T> (&result)[kCount], const F& f) {
+  template <class S, int kCount, class Ops, class F>
+  EB_HD EB_INLINE static void sum(Ops& ops, const Runs& runs, S (&result)[kCount], const F& f) {
+    using V = InLanesOf<Ops, S, W>;
     constexpr Lanes<W> lanes{};
     constexpr int kChains = 4;
     const Index whole = runs.length / W, rest = runs.length - whole * W;
     auto part = ops.first(rest);
     // The zeros are never read: which chains have begun is known at run time, and the compiler warns.
-    Vec<T, W> chain[kChains][kCount]{}, tail[kCount]{}, value[kCount];
+    V chain[kChains][kCount]{}, tail[kCount]{}, value[kCount];
     const auto add_up = [&](Index i, auto c) EB_ALWAYS_INLINE {
       f(ops, lanes, i, value);
       unrolled<kCount>([&](auto k) EB_ALWAYS_INLINE { chain[c][k] = ops.add(chain[c][k], value[k]); });

@@ -42,8 +42,8 @@ EB_HD EB_INLINE void softmax_forward_naive(Ops& ops, const SoftmaxOperands<Ops, 
 
 // The largest element of a row, in W lanes.
 template <int W, class T, class Ops, class P>
-EB_HD EB_INLINE Scalar<T> largest_of(Ops& ops, P x, Index n) {
-  Scalar<T> largest[1] = {ops.template negative_infinity<T>()};
+EB_HD EB_INLINE auto largest_of(Ops& ops, P x, Index n) {
+  typename Ops::template Scalar<T> largest[1] = {ops.template negative_infinity<T>()};
   reduce<Largest, W>(ops, n, largest, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
     value[0] = policy.load(lanes, x, i);
   });
@@ -55,7 +55,7 @@ EB_HD EB_INLINE void softmax_forward_lanes(Ops& ops, const SoftmaxOperands<Ops, 
   const auto x = a.x.at(r * s.n);
   const auto y = a.y.at(r * s.n);
   const auto largest = ops.broadcast(Lanes<W>{}, largest_of<W, T>(ops, x, s.n));
-  Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
+  typename Ops::template Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
   reduce<Sum, W>(ops, s.n, total, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
     value[0] = policy.exp(policy.sub(policy.load(lanes, x, i), largest));
     policy.store(y, i, value[0]);
@@ -83,7 +83,7 @@ EB_HD EB_INLINE void softmax_backward_lanes(Ops& ops, const SoftmaxBackwardOpera
                                             Index r) {
   const auto grad = a.grad.at(r * s.n);
   const auto y = a.y.at(r * s.n);
-  Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
+  typename Ops::template Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
   reduce<Sum, W>(ops, s.n, total, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
     value[0] = policy.mul(policy.load(lanes, grad, i), policy.load(lanes, y, i));
   });
@@ -115,7 +115,7 @@ EB_HD EB_INLINE void log_softmax_forward_lanes(Ops& ops, const SoftmaxOperands<O
   const auto x = a.x.at(r * s.n);
   const auto y = a.y.at(r * s.n);
   const auto largest = ops.broadcast(Lanes<W>{}, largest_of<W, T>(ops, x, s.n));
-  Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
+  typename Ops::template Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
   reduce<Sum, W>(ops, s.n, total, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
     const auto difference = policy.sub(policy.load(lanes, x, i), largest);
     value[0] = policy.exp(difference);
@@ -144,7 +144,7 @@ EB_HD EB_INLINE void log_softmax_backward_lanes(Ops& ops, const SoftmaxBackwardO
                                                 Index r) {
   const auto grad = a.grad.at(r * s.n);
   const auto y = a.y.at(r * s.n);
-  Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
+  typename Ops::template Scalar<T> total[1] = {ops.constant(Constant<T, 0>{})};
   reduce<Sum, W>(ops, s.n, total, [&](auto& policy, auto lanes, Index i, auto& value) EB_ALWAYS_INLINE {
     value[0] = policy.load(lanes, grad, i);
   });

@@ -4,7 +4,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 namespace {
 
 template <class Ops, class T>
@@ -31,4 +31,4 @@ int attention(EbDtype dtype, const AttentionShape& shape, const EbAttentionArray
                   [&](auto ops, auto element) { attention_of(ops, element, shape, arrays, scale, threads, counts); });
 }
 
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA

@@ -3,7 +3,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 namespace {
 
 template <class Ops, class T>
@@ -23,4 +23,4 @@ int attention_backward(EbDtype dtype, const AttentionShape& shape, const EbAtten
   });
 }
 
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA

@@ -4,7 +4,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 namespace {
 
 template <class Ops, class T>
@@ -63,4 +63,4 @@ int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, 
                   [&](auto ops, auto element) { conv2d_of(ops, element, shape, arrays, threads, counts); });
 }
 
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA

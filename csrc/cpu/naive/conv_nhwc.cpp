@@ -4,7 +4,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 
 int conv2d_nhwc(EbDtype dtype, const ConvShape& s, const EbConv2dArrays& arrays, int threads, OpCounts* counts,
                 EbError* error) {
@@ -20,4 +20,4 @@ int conv2d_nhwc(EbDtype dtype, const ConvShape& s, const EbConv2dArrays& arrays,
   });
 }
 
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA

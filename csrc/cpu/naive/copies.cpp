@@ -2,7 +2,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 
 int pad2d(EbDtype dtype, const PadShape& s, const EbPadArrays& arrays, int threads, OpCounts* counts, EbError* error) {
   return dispatch(dtype, counts, error, [&](auto ops_type, auto element) {
@@ -68,4 +68,4 @@ int gather(EbDtype dtype, const GatherShape& s, const EbGatherArrays& arrays, in
   });
 }
 
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA

@@ -3,7 +3,7 @@
 #include "cpu/elementwise_functions.h"
 #include "cpu/rungs.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 namespace {
 
 template <class Function, class Ops, class T>
@@ -38,4 +38,4 @@ int elementwise(EbElementwise function, EbDtype dtype, Index n, const EbElementw
   });
 }
 
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA

@@ -5,7 +5,7 @@
 #include "cpu/rungs.h"
 #include "cpu/workspace.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 namespace {
 
 template <class Ops, class T>
@@ -66,4 +66,4 @@ int gru_backward(EbDtype dtype, const GruShape& s, const EbGruBackwardArrays& ar
   });
 }
 
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA

@@ -4,7 +4,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 namespace {
 
 template <class Ops, class T>
@@ -47,4 +47,4 @@ int linear(EbDtype dtype, const LinearShape& shape, const EbLinearArrays& arrays
                   [&](auto ops, auto element) { linear_of(ops, element, shape, arrays, threads, counts); });
 }
 
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA

@@ -6,7 +6,7 @@
 #include "cpu/rungs.h"
 #include "cpu/workspace.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 namespace {
 
 template <class Ops, class T>
@@ -36,4 +36,4 @@ int online_attention(EbDtype dtype, const AttentionShape& shape, const EbOnlineA
   });
 }
 
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA

@@ -4,7 +4,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 int pool2d(EbPool kind, EbDtype dtype, const PoolShape& s, const EbPoolArrays& arrays, int threads, OpCounts* counts,
            EbError* error) {
   return dispatch(dtype, counts, error, [&](auto ops_type, auto element) {
@@ -44,4 +44,4 @@ int pool2d_backward(EbPool kind, EbDtype dtype, const PoolShape& s, const EbPool
   });
 }
 
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA

@@ -5,7 +5,7 @@
 #include "cpu/rungs.h"
 #include "kernels/probes.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 namespace {
 
 // Lanes of a vector verb: 32 bytes, one AVX2 register.
@@ -59,4 +59,4 @@ int probe_stream(EbDtype dtype, const StreamProbeShape& shape, const void* x, vo
                   [&](auto ops, auto element) { probe_stream_of(ops, element, shape, x, y, threads, counts); });
 }
 
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA

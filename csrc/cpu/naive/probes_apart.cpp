@@ -1,9 +1,9 @@
 // Probes of one kind of work: MACs at an intensity, reads, writes, dependent loads, special functions, nothing.
 #include "cpu/dispatch.h"
-#include "cpu/probes.h"
+#include "cpu/rungs.h"
 #include "kernels/probes.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 namespace {
 
 // Lanes of a vector verb: 32 bytes, one AVX2 register.
@@ -29,20 +29,17 @@ void nothing(int threads) {
 }
 
 }  // namespace
-}  // namespace eb::naive
 
-extern "C" int eb_cpu_probe(EbProbe kind, EbDtype dtype, const EbProbeShape* shape, const EbProbeArrays* arrays,
-                            int threads, eb::OpCounts* counts, EbError* error) {
-  using namespace eb;
-  const EbProbeShape& s = *shape;
+int probe(EbProbe kind, EbDtype dtype, const EbProbeShape& s, const EbProbeArrays& arrays, int threads,
+          OpCounts* counts, EbError* error) {
   return dispatch(dtype, counts, error, [&](auto ops_type, auto element) {
     using Ops = typename decltype(ops_type)::Of;
     using T = typename decltype(element)::Of;
-    constexpr int W = naive::kLanes<T>;
-    const typename Ops::template Activation<const T> x(in<T>(arrays->x));
-    const typename Ops::template Activation<T> y(out<T>(arrays->y));
-    const typename Ops::template Activation<const std::int64_t> places(in<std::int64_t>(arrays->places));
-    const typename Ops::template Activation<std::int64_t> ends(out<std::int64_t>(arrays->ends));
+    constexpr int W = kLanes<T>;
+    const typename Ops::template Activation<const T> x(in<T>(arrays.x));
+    const typename Ops::template Activation<T> y(out<T>(arrays.y));
+    const typename Ops::template Activation<const std::int64_t> places(in<std::int64_t>(arrays.places));
+    const typename Ops::template Activation<std::int64_t> ends(out<std::int64_t>(arrays.ends));
     const Index blocks = (s.n + kProbeBlock - 1) / kProbeBlock;
     switch (kind) {
       case EB_PROBE_intensity:
@@ -60,14 +57,14 @@ extern "C" int eb_cpu_probe(EbProbe kind, EbDtype dtype, const EbProbeShape* sha
           probe_chase(ops, places, ends, s.n, s.times, chain, s.n / s.chains * chain);
         });
         for (Index chain = 0; chain < s.chains; ++chain) {
-          if (static_cast<const std::int64_t*>(arrays->ends)[chain] < 0) {
+          if (static_cast<const std::int64_t*>(arrays.ends)[chain] < 0) {
             return refuse(error, "a place lies outside the array");
           }
         }
         return 0;
-#define EB_CASE(name)                                                 \
-  case EB_PROBE_##name:                                               \
-    naive::special_of<probe::name, Ops, T>(s, x, y, threads, counts); \
+#define EB_CASE(name)                                          \
+  case EB_PROBE_##name:                                        \
+    special_of<probe::name, Ops, T>(s, x, y, threads, counts); \
     return 0;
         EB_CASE(exp)
         EB_CASE(tanh)
@@ -76,9 +73,11 @@ extern "C" int eb_cpu_probe(EbProbe kind, EbDtype dtype, const EbProbeShape* sha
         EB_CASE(log)
 #undef EB_CASE
       case EB_PROBE_launch:
-        naive::nothing(threads);
+        nothing(threads);
         return 0;
     }
     return refuse(error, "unknown probe");
   });
 }
+
+}  // namespace eb::EB_ISA

@@ -5,7 +5,7 @@
 #include "cpu/rungs.h"
 #include "cpu/workspace.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 namespace {
 
 template <class Ops, class T>
@@ -73,4 +73,4 @@ int layer_norm_backward(EbDtype dtype, const RowShape& s, const EbLayerNormArray
   });
 }
 
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA

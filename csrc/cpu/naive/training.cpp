@@ -1,10 +1,9 @@
 // Naive rungs of what training adds: batch normalisation, cross-entropy, dropout.
 #include "kernels/reduce.h"
 
-namespace eb::naive {
+namespace eb::EB_ISA {
 template <class T>
 using Walk = InOrder;
-}  // namespace eb::naive
+}  // namespace eb::EB_ISA
 
-#define EB_RUNG naive
 #include "cpu/training_launches.h"

@@ -1,11 +1,14 @@
-// The files of this folder are compiled once for each rung above naive (setup.py has the list), from the same bodies:
+// The files of this folder are compiled twice for each rung above naive (setup.py has the list), from the same bodies:
+// plain, and counting.
 //
-//   EB_ISA            what the rung is called, and the namespace its launches live in
+//   EB_ISA            what the rung is called, with _counting where it counts: the namespace its launches live in
 //   EB_VECTOR_BYTES   bytes of its vectors; 0 is one number at a time
+//   EB_OPS            the policy; EB_COUNTING_UNIT is defined where that counts
 //
 // The linker keeps one copy of a function that several objects define, whichever it likes: AVX-512 code would reach a
 // processor without it. So launches stand in an unnamed namespace inside eb::EB_ISA, everything they use is inlined by
-// force, and the build refuses an object of this folder that defines a weak symbol.
+// force or depends on a type of this object alone, and the build refuses an object of this folder that defines a weak
+// symbol.
 #pragma once
 
 #if !defined(EB_ISA) || !defined(EB_VECTOR_BYTES)

@@ -7,5 +7,4 @@ template <class T>
 using Walk = InLanes<kLanes<T>>;
 }  // namespace eb::EB_ISA
 
-#define EB_RUNG EB_ISA
 #include "cpu/training_launches.h"
