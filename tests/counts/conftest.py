@@ -751,7 +751,17 @@ class PatchLoops:
                 self.move("loads", self.outputs * bias, weight=True)
 
     def pixel_sums(self, bias):
-        """The same with channels innermost: tiles store what is in use where it belongs."""
+        """The same with channels innermost: tiles store what is in use where it belongs; with one tap, a product."""
+        if self.h.one_tap and self.w.one_tap:
+            rows = self.N * len(self.h.reads) * len(self.w.reads)
+            for _ in range(self.groups):
+                panel_product(
+                    *(self.m, rows, self.outputs, self.channels, self.rung, self.dtype),
+                    read_a=lambda n: self.move("loads", n),
+                    read_b=lambda n: self.move("loads", n, weight=True),
+                )
+                self.move("loads", rows * self.outputs * bias, weight=True)
+            return
         pixels = len(self.h.reads) * len(self.w.reads)
         steps = self.channels * len(self.h.reads[0]) * len(self.w.reads[0])
         for used, worked in self.strips():

@@ -140,6 +140,33 @@ void conv2d_nhwc_patches(const ConvOperands<Ops, T>& a, const ConvShape& s, T* m
   }
 }
 
+template <class T>
+GemmPlan<GemmShape<T>> pointwise_plan(const PatchSums& p) {
+  return {p.N * p.h.size * p.w.size, p.outputs, p.channels};
+}
+
+// One tap on every pixel: the matrix of pixels times the weights' transpose, as both lie.
+template <class Ops, class T>
+void conv2d_nhwc_pointwise(const ConvOperands<Ops, T>& a, const ConvShape& s, T* memory, int threads,
+                           OpCounts* counts) {
+  const PatchSums p = forward_sums(s);
+  const auto plan = pointwise_plan<T>(p);
+  const typename Ops::template Activation<T> panels(memory);
+#pragma omp parallel num_threads(threads)
+  {
+    Ops ops;
+    for (Index group = 0; group < p.groups; ++group) {
+      const Index co = group * p.outputs;
+      const Matrix<decltype(a.x)> x{a.x.at(group * p.channels), s.C_in, 1};
+      const Matrix<decltype(a.w)> w{a.w.at(co * p.channels), p.channels, 1};
+      gemm(ops, plan, x, w, panels, a.y.at(co), s.C_out, [&](Index, Index column, bool last) EB_ALWAYS_INLINE {
+        return ColumnBias<decltype(a.bias)>{a.bias.at(co + column), last && s.has_bias};
+      });
+    }
+    merge(ops, counts);
+  }
+}
+
 // Pixels that share a load of the weights, and vectors of channels that share the place of a tap.
 constexpr int kPixels = 4, kVectors = 2;
 
@@ -195,9 +222,15 @@ int conv2d_nhwc(EbDtype dtype, const ConvShape& s, const EbConv2dArrays& arrays,
     using Ops = typename decltype(ops)::Of;
     using T = typename decltype(element)::Of;
     const auto a = operands<Ops, T>(arrays);
-    void* scratch = workspace(s.direct ? sizeof(T) * static_cast<std::size_t>(s.KH * s.KW * s.C_in)
-                                       : PixelMemory<T>(forward_sums(s)).bytes());
+    const PatchSums sums = forward_sums(s);
+    const bool pointwise = sums.h.pointwise() && sums.w.pointwise();
+    const Index elements = s.direct ? s.KH * s.KW * s.C_in : pointwise_plan<T>(sums).panel_elements();
+    void* scratch = workspace(s.direct || pointwise ? sizeof(T) * static_cast<std::size_t>(elements)
+                                                    : PixelMemory<T>(sums).bytes());
     if (scratch == nullptr) return refuse(error, "not enough memory for packed weights and padded images");
+    if (!s.direct && pointwise) {
+      return conv2d_nhwc_pointwise<Ops, T>(a, s, static_cast<T*>(scratch), threads, counts), 0;
+    }
     if (s.direct) return conv2d_nhwc_depthwise_of<Ops, T>(a, s, static_cast<T*>(scratch), threads, counts), 0;
     return conv2d_nhwc_patches<Ops, T>(a, s, static_cast<T*>(scratch), threads, counts), 0;
   });

@@ -108,8 +108,12 @@ class PatchSums:
     @property
     def pointwise(self) -> bool:
         """Whether there is one tap, on every pixel of an image of some size; forward alone."""
-        one = all((a.kernel, a.stride, a.padding, a.gradient) == (1, 1, 0, False) for a in (self.h, self.w))
-        return one and self.pixels >= _POINTWISE_PIXELS
+        return self.one_tap and self.pixels >= _POINTWISE_PIXELS
+
+    @property
+    def one_tap(self) -> bool:
+        """Whether there is one tap, on every pixel; forward alone."""
+        return all((a.kernel, a.stride, a.padding, a.gradient) == (1, 1, 0, False) for a in (self.h, self.w))
 
     @property
     def blocks(self) -> list[int]:
@@ -222,7 +226,12 @@ def patch_sums(p: PatchSums, rung: str, dtype: str, *, has_bias: bool) -> Issued
 
 
 def pixel_sums(p: PatchSums, rung: str, dtype: str, *, has_bias: bool) -> Issued:
-    """The same with channels innermost, where tiles store their sums where they belong."""
+    """The same with channels innermost, where tiles store their sums where they belong; with one tap, a product."""
+    if p.one_tap:
+        t = gemm_traffic(p.N * p.pixels, p.outputs, p.channels, rung, dtype)
+        biases = p.N * p.pixels * p.outputs if has_bias else 0
+        loads = t.loads_a + t.loads_b + t.panel_loads + t.loads_c + biases
+        return Issued(loads, t.panel_stores + t.stores_c, t.loads_b + biases, t.tile_macs).times(p.groups)
     rows, steps = patch_rows(rung), p.steps
     tiles = sum(-(-images * p.pixels // rows) for images in p.blocks)
     total = Issued()
