@@ -27,12 +27,16 @@ CASES: dict[str, tuple[Any, ...]] = {
     "more than a chunk of columns": (1, 2, 2, 250, 5, 2, 3, {"padding": 1, "stride": (1, 2)}),
     "depthwise, strided": (2, 5, 9, 40, 5, 3, 3, {"groups": 5, "padding": 1, "stride": 2}),
     "depthwise, wide": (1, 3, 7, 75, 3, 3, 3, {"groups": 3, "padding": (0, 2)}),
+    "depthwise, padding beyond the kernel": (2, 3, 4, 21, 3, 3, 3, {"groups": 3, "padding": (3, 4)}),
     "stride beyond the kernel": (1, 2, 9, 11, 6, 2, 1, {"stride": (4, 3), "padding": (1, 0)}),
 }
 
+#: Too large for the naive rung.
+LARGE: dict[str, tuple[Any, ...]] = {"padded in turn": (2, 16, 256, 256, 5, 1, 1, {"padding": 1})}
+
 
 def operands(case: str, dtype: torch.dtype, seed: int = 0):
-    N, C_in, H, W, C_out, KH, KW, options = CASES[case]
+    N, C_in, H, W, C_out, KH, KW, options = {**CASES, **LARGE}[case]
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(N, C_in, H, W, generator=generator, dtype=dtype)
     w = torch.randn(C_out, C_in // options.get("groups", 1), KH, KW, generator=generator, dtype=dtype)
@@ -144,6 +148,19 @@ def test_gradients_equal_those_of_autograd_in_float64(case, dtype, algorithm, as
             assert_within(result, expected, 2 * dot_bound(name, n, size))
         again, *_ = gradients(case, dtype, variant=variant, algorithm=algorithm, threads=2)
         assert all(torch.equal(a, b) for a, b in zip(ours, again, strict=True)), "bits depend on the threads"
+
+
+def test_images_that_are_padded_in_turn(assert_within, dot_bound):
+    """More than 2²⁰ elements with their margins: im2col pads one image after the other, in both directions."""
+    x, w, bias, options = operands("padded in turn", torch.float32)
+    y = torch.nn.functional.conv2d(x.double(), w.double(), bias.double(), **options)
+    magnitude = torch.nn.functional.conv2d(x.double().abs(), w.double().abs(), bias.double().abs(), **options)
+    for variant in CPU_RUNGS[1:]:
+        how = {"variant": variant, "algorithm": "im2col"}
+        assert_within(kernels.conv2d(x, w, bias, **options, **how), y, 2 * dot_bound("float32", 17, magnitude))
+        ours, reference, absolute, terms = gradients("padded in turn", torch.float32, **how)
+        for result, expected, size, n in zip(ours, reference, absolute, terms, strict=True):
+            assert_within(result, expected, 2 * dot_bound("float32", n, size))
 
 
 @pytest.mark.parametrize("case", CASES)
