@@ -29,6 +29,7 @@ SPATIAL: dict[str, tuple[Any, ...]] = {
     "dilated": (1, 2, 13, 12, 3, 3, 3, {"dilation": (2, 3), "padding": (1, 4)}),
     "grouped": (2, 6, 6, 5, 9, 3, 2, {"groups": 3, "padding": (0, 1)}),
     "many channels": (1, 33, 4, 5, 8, 3, 3, {"padding": 1}),
+    "two taps": (2, 3, 1, 2, 4, 1, 2, {"padding": (0, 1)}),
     "1x1": (2, 40, 5, 7, 13, 1, 1, {}),
     "more pixels than a chunk": (2, 3, 19, 17, 50, 5, 4, {"stride": 2, "padding": 2}),
     "depthwise": (2, 37, 8, 13, 37, 3, 3, {"groups": 37, "padding": 1}),
