@@ -333,7 +333,8 @@ class _Runner:
     def _chosen_rows(self, choose: Choose) -> Iterator[Row]:
         """What is chosen from the records so far; a resumed run begins with all of its own."""
         windows = Counter(record.workload for record in self.done.values())
-        order = itertools.count(len(self.done))
+        # A workload that was skipped took a number too: what goes on does so after the last one.
+        order = itertools.count(1 + max((record.order for record in self.done.values()), default=-1))
         while batch := choose(list(self.done.values()), self.manifest.skipped):
             for workload in batch:
                 yield Row(workload, windows[workload.name], next(order))
