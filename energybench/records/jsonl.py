@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Any, Final, NoReturn
 
 from energybench.errors import DiskFull, RecordError
 from energybench.records.atomic_file import sync_directory
+from energybench.units import Second
 
 
 def _refuse_constant(token: str) -> NoReturn:
@@ -21,6 +23,8 @@ def _refuse_constant(token: str) -> NoReturn:
 
 
 #: One decoder for every line: making one costs as much as parsing a short line.
+#: A lock is asked for this long before another process is taken to be writing.
+_PATIENCE_S: Final[Second] = 1.0
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
@@ -84,15 +88,24 @@ class JsonlWriter:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
             raise RecordError(f"{path} cannot be written ({error.strerror}); choose another --out") from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not self._locked():
             os.close(self._fd)
-            raise RecordError(
-                f"{path} is being written by another process; wait for it or choose another --out"
-            ) from None
+            raise RecordError(f"{path} is being written by another process; wait for it or choose another --out")
         self._recover_tail()
         sync_directory(path.parent)
+
+    def _locked(self) -> bool:
+        """Take the lock. A writer that was killed while it started another program may leave it held for a moment."""
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() >= deadline_s:
+                    return False
+                time.sleep(0.02)
+            else:
+                return True
 
     def _recover_tail(self) -> None:
         """Cut off a line that a crash left torn, and end a whole one, so that the next line starts on its own."""

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,18 @@ def test_second_writer_is_refused(tmp_path: Path) -> None:
     with JsonlWriter(path), pytest.raises(RecordError, match="being written by another process"):
         JsonlWriter(path)
     JsonlWriter(path).close()
+
+
+def test_a_lock_that_is_let_go_soon_is_waited_for(tmp_path: Path) -> None:
+    """A killed writer's child holds it between fork and exec."""
+    path = tmp_path / "records.jsonl"
+    first = JsonlWriter(path)
+    timer = threading.Timer(0.2, first.close)
+    timer.start()
+    with JsonlWriter(path) as second:
+        second.append({"i": 0})
+    timer.join()
+    assert [row for _, row in iter_jsonl(path)] == [{"i": 0}]
 
 
 def test_nan_is_not_written(tmp_path: Path) -> None:
