@@ -51,7 +51,7 @@ def test_intervals_hit_as_often_as_they_say(make_frame) -> None:
     """90 % nominal, new windows on new workloads, thirty profiles: the spread of an unseen workload is honest."""
     hits = total = 0
     for seed in range(30):
-        fit = fit_records(make_frame(seed=seed, noise_rel=0.02, networks=False))
+        fit = fit_records(make_frame(seed=seed, noise_rel=0.02, networks=False), time_law=False)
         fresh = make_frame(seed=1000 + seed, noise_rel=0.02, networks=False)
         comparison = compare_records(fresh, DeviceProfile.from_fit(fit, name="x"))
         hits += comparison.hits

@@ -67,14 +67,16 @@ def with_networks(base: pd.DataFrame, truth: dict[str, float], rng: np.random.Ge
 def test_networks_with_an_error_of_their_own_are_covered(make_frame, truth) -> None:
     """90 % nominal. The spread over workloads knows nothing of the networks' own error, so Student's t falls short."""
     base = make_frame(networks=True)
+    fitted = base[base["network"].isna()]
+    bare = DeviceProfile.from_fit(fit_records(fitted, time_law=False), name="x")
     conformal, parametric = [], []
     for seed in range(40):
         rng = np.random.default_rng(seed)
         fitted = base[base["network"].isna()]
         known, fresh = (with_networks(base, truth, rng, n) for n in (12, 5))
         fresh["network"] = fresh["workload"] = "new " + fresh["network"]
-        profile = DeviceProfile.from_fit(fit_records(pd.concat([fitted, known], ignore_index=True)), name="x")
-        bare = DeviceProfile.from_fit(fit_records(fitted), name="x")
+        both = pd.concat([fitted, known], ignore_index=True)
+        profile = DeviceProfile.from_fit(fit_records(both, time_law=False), name="x")
         assert len(profile.network_scores) == 12
         calibrated = compare_records(fresh, profile)
         assert list(calibrated.interval_methods) == ["conformal over 12 networks that the fit never saw"]
