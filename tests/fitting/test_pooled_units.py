@@ -48,6 +48,7 @@ def test_units_are_brought_to_their_mean(make_frame: MakeFrame) -> None:
     mean = (1.05 * 0.97) ** 0.5
     for name, value in TRUTH.items():
         assert fit.params[name] == pytest.approx(value * mean, rel=0.01)
+    assert fit.rows.table.column("idle_power_w") == pytest.approx(np.full(len(fit.rows), 30.0 * mean), rel=2e-3)
     plain = fitted(two_units(make_frame, noise_rel=0.002).drop(columns="unit"))
     assert abs(plain.params["byte_j"] / (TRUTH["byte_j"] * mean) - 1) > 0.015
     assert fitted(two_units(make_frame).assign(unit="a")).pooled is None
