@@ -10,6 +10,7 @@ from energybench.kernels.arrays import is_torch
 from energybench.kernels.call import launch
 from energybench.kernels.closed_form import Basis, CountRequest
 from energybench.kernels.ladder import AUTO, choose_rung
+from energybench.kernels.native import Target
 from energybench.kernels.registry import resolve_operator
 from energybench.records.op_counts import OpCounts
 
@@ -42,6 +43,7 @@ def count(
     basis: Basis = "compulsory",
     variant: str = AUTO,
     threads: int | None = None,
+    device: Target | None = None,
     **options: Any,
 ) -> OpCounts:
     """Exact counts of a kernel call, by closed form: ``count("conv2d", x, w, padding=1)``.
@@ -56,6 +58,8 @@ def count(
         variant: As in the call; issued traffic depends on it, work and compulsory traffic do not. A rung that this
             processor cannot run is counted all the same.
         threads: As in the call; counts do not depend on it.
+        device: ``cpu`` or ``cuda``, where the call would run; launches and rungs depend on it. None: where the first
+            array lies.
         **options: Its keyword arguments, as in the call.
 
     Raises:
@@ -65,6 +69,7 @@ def count(
     del threads
     operator = resolve_operator(kernel)
     shape, dtype = operator.read_shape(*arrays, **options)
-    device = "cuda" if is_torch(arrays[0]) and arrays[0].device.type == "cuda" else "cpu"
+    if device is None:
+        device = "cuda" if is_torch(arrays[0]) and arrays[0].device.type == "cuda" else "cpu"
     rung = choose_rung(operator.name, operator.ladders, variant, device)
     return operator.closed_form(shape, CountRequest(dtype, basis, device, rung))

@@ -25,7 +25,7 @@ from energybench.workloads.native import (
 )
 from energybench.workloads.network_rows import conv_net, gru_sequence_model, separable_conv_net, transformer_encoder
 from energybench.workloads.sweeps import cpu_sweeps, gpu_sweeps, more_cpu_sweeps
-from energybench.workloads.variants import optimizer_step
+from energybench.workloads.variants import on_cuda, optimizer_step
 from energybench.workloads.vendor import (
     avg_pool,
     layer_norm,
@@ -110,6 +110,8 @@ def named_design(name: str, device: str = "cpu") -> Design:
         workloads += [*_gpu_more(), *gpu_sweeps()] if on_gpu else [*_cpu_more(), *cpu_sweeps()]
     if name == "thorough":
         workloads += _gpu_most() if on_gpu else [*_cpu_most(), *more_cpu_sweeps()]
+    if on_gpu:
+        workloads = [on_cuda(w) for w in workloads]
     if name == "quick":
         return Design(
             name, tuple(workloads), min_repeats=2, max_repeats=2, target_rel_error=0.05, window_s=0.3, budget_s=120.0

@@ -12,8 +12,8 @@ from energybench.workloads.awake import AWAKE_PREFIX, awake_workload
 from energybench.workloads.designs import Design
 from energybench.workloads.idle import idle_workload
 from energybench.workloads.inputs import DISTRIBUTIONS
-from energybench.workloads.native import native_attention, native_conv2d, native_gru
-from energybench.workloads.variants import optimizer_step, with_backward, with_values
+from energybench.workloads.native import native_attention, native_conv2d, native_gru, native_linear
+from energybench.workloads.variants import on_cuda, optimizer_step, with_backward, with_rung, with_values
 from energybench.workloads.vendor import (
     avg_pool,
     layer_norm,
@@ -87,6 +87,10 @@ def lab_operators() -> Design:
         vendor_conv2d(32, 256, 28, 256, 3, padding=1, groups=256),
         vendor_conv2d(64, 96, 56, 96, 7, padding=3, groups=96, dtype="bfloat16"),
         native_conv2d(8, 256, 14, 512, 1),
+        with_rung(native_conv2d(8, 64, 56, 64, 3, padding=1), "tiled"),
+        with_rung(native_conv2d(8, 256, 14, 512, 1), "tiled"),
+        with_rung(native_linear(2048, 1024, 2048), "tiled"),
+        native_linear(1024, 512, 1024),
         native_conv2d(16, 128, 28, 128, 3, padding=1, groups=128),
         # attention
         vendor_attention(8, 16, 1024, 64),
@@ -126,11 +130,15 @@ def lab_operators() -> Design:
         with_backward(vendor_conv2d(64, 128, 28, 128, 3, padding=1, dtype="bfloat16")),
         with_backward(vendor_linear(8192, 4096, 4096, dtype="bfloat16")),
         with_backward(vendor_gru(32, 256, 256, 1024)),
+        native_conv2d(8, 64, 28, 64, 3, padding=1, backward=True),
+        native_linear(1024, 512, 1024, backward=True),
+        native_gru(8, 32, 128, 128, backward=True),
+        native_attention(16, 16, 64, 32, backward=True),
         *(optimizer_step(name, 2**25) for name in ("sgd", "momentum", "adam")),
     ]
     return Design(
         "lab-operators",
-        tuple(rows),
+        tuple(map(on_cuda, rows)),
         min_repeats=1,
         max_repeats=3,
         target_rel_error=0.02,
@@ -142,7 +150,7 @@ def lab_operators() -> Design:
 
 def lab_development() -> Design:
     """B, first part: anchors, ten rows of A again, six networks in three configurations."""
-    rows = (idle_workload(0), idle_workload(1), *_ANCHORS, *_AGAIN, *development_rows())
+    rows = tuple(map(on_cuda, (idle_workload(0), idle_workload(1), *_ANCHORS, *_AGAIN, *development_rows())))
     return replace(lab_operators(), name="lab-development", workloads=rows, window_s=4.0, anchor_windows=2)
 
 

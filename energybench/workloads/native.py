@@ -44,6 +44,7 @@ class NativeRecipe:
     `options`     the keyword arguments
     `variant`     the rung; named, for `auto` would differ between machines
     `dtype`       element type of the arrays, float32 or float64
+    `device`      where the call runs, of a GPU's own rows: launches are counted as that kernel makes them
     `derive`      the kernel's arrays from those drawn, where some are results of a forward pass
     """
 
@@ -54,6 +55,7 @@ class NativeRecipe:
     component: str | None = None
     variant: str = "naive"
     dtype: str = "float32"
+    device: Literal["cpu", "cuda"] = "cpu"
     derive: Callable[..., tuple[Any, ...]] | None = None
 
     def _count(self, basis: Literal["compulsory", "issued"]) -> OpCounts:
@@ -63,7 +65,9 @@ class NativeRecipe:
 
         # Counts depend on shapes alone; `empty` leaves the memory untouched.
         arrays = [np.empty(shape, dtype=self.dtype) for shape in self.arrays]
-        return kernels.count(self.kernel, *arrays, basis=basis, variant=self.variant, **self.options)
+        return kernels.count(
+            self.kernel, *arrays, basis=basis, variant=self.variant, device=self.device, **self.options
+        )
 
     def tally(self) -> Tally:
         """Closed-form counts, which tests prove equal to the counting kernels."""

@@ -77,6 +77,13 @@ def with_rung(workload: Workload, rung: str) -> Workload:
     )
 
 
+def on_cuda(workload: Workload) -> Workload:
+    """A native row as a GPU runs it; any other row as it is."""
+    if not isinstance(workload.recipe, NativeRecipe):
+        return workload
+    return replace(workload, recipe=replace(workload.recipe, device="cuda"))
+
+
 def in_float64(workload: Workload) -> Workload:
     """A native row in double precision; vendor rows take their element type when made. Raises UsageError on these."""
     recipe, short = _native_recipe(workload), DTYPE_SHORT["float64"]

@@ -37,6 +37,11 @@ probe() {
     if ! dry; then nvidia-smi -q -d CLOCK,POWER,TEMPERATURE,PERFORMANCE | sed 's/^/  /'; fi
     step "0. counts of the kernels"
     energybench kernels --verify || echo "  counts disagree: do not trust native rows of this build"
+    if ! dry; then
+      step "0. the CUDA kernels against torch"
+      "$python" experiments/gpu_lab/check_kernels.py --device "$device" ||
+        echo "  native kernels disagree: do not trust their rows of this build"
+    fi
     touch "$out/checked"
   fi
   step "0. the meter"

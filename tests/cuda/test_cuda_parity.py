@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from energybench import kernels
-from energybench.kernels.closed_form import CountRequest
 from energybench.kernels.registry import OPERATORS
 
 pytestmark = pytest.mark.timeout(900)  # compiling the stand-in, on a busy machine
@@ -147,9 +146,8 @@ def check(run: Callable[..., Any], case: Case, variant: str, dtype: torch.dtype,
         if of_plain is not None:
             torch.testing.assert_close(of_plain, of_counting, rtol=0, atol=0)
             torch.testing.assert_close(of_plain, of_cpu, **tolerances)
-    operator = OPERATORS[case.kernel]
-    shape, name = operator.read_shape(*arrays, **options)
-    assert counted.counts == operator.closed_form(shape, CountRequest(name, "issued", "cuda", variant))
+    closed_form = kernels.count(case.kernel, *arrays, basis="issued", variant=variant, device="cuda", **options)
+    assert counted.counts == closed_form
     if variant == "naive":
         assert counted.counts.by_dtype == cpu.counts.by_dtype
 

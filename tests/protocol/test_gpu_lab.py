@@ -54,6 +54,15 @@ def test_in_virtual_time_every_step_is_done_and_a_second_call_does_none_again(tm
     assert "calibration" not in again.stdout + again.stderr
 
 
+def test_kernels_are_checked_against_torch_before_they_are_measured() -> None:
+    """The script itself, on the CPU's rungs; a GPU's are checked by the first call on one."""
+    command = [sys.executable, str(LAB / "check_kernels.py"), "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all agree" in done.stdout
+    assert "check_kernels.py" in (LAB / "run.sh").read_text()
+
+
 def test_on_a_stand_in_for_nvml_the_whole_path_is_simulated(tmp_path: Path) -> None:
     """Real time, real work on the CPU, the real nvidia-ml-py: nothing that it writes says `measured`."""
     compiler = shutil.which("gcc") or shutil.which("cc")

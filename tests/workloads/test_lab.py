@@ -6,7 +6,7 @@ import pytest
 
 from energybench.errors import UsageError
 from energybench.protocol.plan import round_rows
-from energybench.workloads.designs import Design
+from energybench.workloads.designs import Design, named_design
 from energybench.workloads.idle import idle_workload
 from energybench.workloads.inputs import DISTRIBUTIONS, MOST_DRAWN, normal_tensors
 from energybench.workloads.lab import lab_development, lab_operators, lab_sealed, smallest, timed_operators
@@ -25,10 +25,22 @@ def test_operators_are_of_every_class_and_all_are_counted():
     }  # fmt: skip
     assert {w.dtype for w in design.workloads} == {"float32", "float16", "bfloat16"}
     assert {w.input_distribution for w in design.workloads} >= set(DISTRIBUTIONS)
-    assert {w.direction for w in design.workloads} == {"forward", "training", "optimizer"}
+    assert {w.direction for w in design.workloads} == {"forward", "backward", "training", "optimizer"}
     assert all(w.network is None for w in design.workloads)
     for w in design.workloads:
         assert w.is_idle or w.counts().launches > 0, w.name
+
+
+def test_native_rows_are_counted_as_a_gpu_runs_them():
+    rows = {w.name: w for w in lab_operators().workloads if w.implementation == "native"}
+    assert rows["native/gru/t16b32i128h256"].counts().launches == 16
+    assert rows["native/gru_backward/t8b32i128h128"].counts().launches == 8 + 4
+    tiled = rows["native/linear/b2048i1024o2048/tiled"]
+    assert tiled.kernel_id == "linear_forward_tiled_fp32"
+    assert tiled.counts().macs == 2048 * 1024 * 2048
+    designed = [w for w in named_design("thorough", "cuda:0").workloads if w.implementation == "native"]
+    assert all(w.counts().launches == w.shape["T"] for w in designed if w.kernel_class == "rnn")
+    assert designed
 
 
 def test_networks_are_held_out_and_apart():
