@@ -31,7 +31,7 @@ quickstart: $(VENV)/.installed  ## set up, then the whole story on this machine:
 	$(BIN)/energybench quickstart
 
 test: $(VENV)/.dev  ## set up, then every test that needs no hardware
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 native: $(VENV)/.dev  ## build the native modules in place, only what changed
 	$(BIN)/python setup.py --quiet build_ext --inplace
