@@ -22,10 +22,10 @@ $(VENV)/.installed: $(NATIVE) | $(BIN)/python
 	$(PIP) --editable .
 	@touch $@
 
-# The same with everything the checks and tests need.
-$(VENV)/.dev: $(VENV)/.installed
+# The same with everything the checks and tests need; one installation, since each builds the native modules anew.
+$(VENV)/.dev: $(NATIVE) | $(BIN)/python
 	$(PIP) --editable '.[dev,networks]'
-	@touch $@
+	@touch $(VENV)/.installed $@
 
 quickstart: $(VENV)/.installed  ## set up, then the whole story on this machine: doctor to report
 	$(BIN)/energybench quickstart
