@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 from fractions import Fraction
@@ -43,10 +44,10 @@ def machine(tmp_path, monkeypatch):
 
 
 def touch(pages: int) -> None:
-    """Fault that many pages in."""
-    block = bytearray(0)
-    block += bytes(pages * 4096)
-    del block
+    """Fault that many pages in: a mapping of its own, since an allocator may hand out pages that are there already."""
+    with mmap.mmap(-1, pages * mmap.PAGESIZE) as block:
+        for page in range(pages):
+            block[page * mmap.PAGESIZE] = 1
 
 
 def test_counts_the_work_and_nothing_else(machine):
