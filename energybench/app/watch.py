@@ -69,7 +69,10 @@ def watch_command(
                 report(f"energybench: so far: {totals_text(totals)}{beside(totals.energy_j)}")
 
             running = RunningEnergy([opened], every_s, line)
-            running.start()
+            if sees_running_programs(opened):
+                running.start()
+            else:
+                report(f"energybench: the meter {opened.name} knows a program's energy when it has ended")
             try:
                 result = measure_command(argv, opened, iterations=iterations)
             finally:

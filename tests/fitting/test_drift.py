@@ -34,6 +34,8 @@ def test_the_slope_is_found_and_taken_out(make_frame, truth) -> None:
     assert any("power drifts by +1.0" in note for note in fit.notes)
     for name, (low, high) in fit.conf_int(0.999).items():
         assert low <= truth[name] <= high
+    falling = fit_records(in_time(clean, slope=-1.5))  # a power cannot fall by more than all of it: e^-1.5 - 1
+    assert any("power drifts by -77." in note for note in falling.notes), falling.notes
     assert fit.bse["byte_j"] < 1.5 * fit_records(in_time(clean, slope=0.0)).bse["byte_j"]
     left = fit_records(in_time(clean).drop(columns="begin_ns"))  # nothing says when a window was
     assert left.drifts == {}

@@ -144,6 +144,18 @@ def test_steps_that_a_callback_tells_need_no_pattern(monkeypatch):
     assert "60 steps; all 600 iterations, from 60" in said[0]
 
 
+def test_watch_reports_while_the_program_runs(monkeypatch):
+    from energybench.app import watch
+
+    said: list[str] = []
+    monkeypatch.setattr(watch, "open_meter", lambda *_args, **_kw: Steady())
+    argv = [sys.executable, "-c", "import time; time.sleep(0.6); raise SystemExit(3)"]
+    assert watch_command(argv, every_s=0.1, report=said.append) == 3
+    so_far = [line for line in said if line.startswith("energybench: so far: simulated")]
+    assert len(so_far) >= 2
+    assert all("now 40 W" in line for line in so_far)
+
+
 def test_what_cannot_be_extrapolated_is_refused():
     virtual = SimulatedMeter(VirtualDevice(Scenario.load("experiments/example_device.toml")))
     with pytest.raises(UsageError, match="does not see a program while it runs"):
