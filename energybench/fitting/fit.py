@@ -374,7 +374,8 @@ def _notes(
     if estimator.shrinkage is not None:
         notes.append("kernel classes differ: MACs are priced by class, those of unknown class at their mean")
     notes += [
-        f"power drifts by {math.expm1(drift.slope_per_min):+.2%} a minute in run {run}; energies were brought to the run's middle"
+        f"power drifts by {math.expm1(drift.slope_per_min):+.2%} a minute in run {run}; energies were brought to the "
+        "run's middle"
         for run, drift in drifts.items()
     ]
     notes += [
