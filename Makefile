@@ -73,7 +73,7 @@ study-coverage: $(VENV)/.dev  ## planted coefficients of a thousand random virtu
 	$(BIN)/python benchmarks/study_coverage.py
 
 study-fit: $(VENV)/.dev  ## virtual devices that are not the equation: misfits, errors, coverage
-	$(BIN)/python benchmarks/study_fit.py
+	$(BIN)/python -m benchmarks.study_fit
 
 study-meters: $(VENV)/.dev  ## virtual sensors of known truth: coverage and width of windows, beside an oracle
 	$(BIN)/python -m benchmarks.study_meters
@@ -91,7 +91,7 @@ equation-table: $(VENV)/.dev  ## every equation on every device and data set at 
 	$(BIN)/python -m benchmarks.equation_table
 
 bench-fit: $(VENV)/.dev  ## time the fit of 100,000 records and of 1,000 bootstrap replicates
-	$(BIN)/python benchmarks/fit.py
+	$(BIN)/python -m benchmarks.fit
 
 bench-kernels: $(VENV)/.dev  ## native CPU kernels beside torch, with peak and stream: docs/bench-kernels.md
 	$(BIN)/python -m benchmarks.kernels

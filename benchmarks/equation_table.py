@@ -18,7 +18,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from benchmarks.study_fit import BASE, CASES, frame_of
+from benchmarks.study_devices import CASES, device_text
+from benchmarks.study_fit import frame_of
 from energybench.app.calibrate import calibrate
 from energybench.errors import EnergybenchError
 from energybench.fitting import FitResult, fit_records
@@ -46,7 +47,7 @@ def data_sets(folder: Path, seeds: int) -> Iterator[tuple[str, list[pd.DataFrame
         yield (
             name,
             [
-                frame_of(name, BASE.format(seed=seed) + sections, folder / f"{name}-{seed}.toml", "quick", seed)
+                frame_of(name, device_text(sections, seed=seed), folder / f"{name}-{seed}.toml", "quick", seed)
                 for seed in range(seeds)
             ],
         )

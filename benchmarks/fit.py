@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from study_fit import BASE
 
+from benchmarks.study_devices import device_text
 from energybench.app.calibrate import calibrate
 from energybench.fitting import bootstrap_coefficients, fit_records
 from energybench.records.frame import load_records
@@ -28,7 +28,7 @@ LIMIT_GIB = 2e9 / 2**30
 def _many_records(folder: Path) -> Path:
     """Repeats of a standard calibration's rows with other noise, as one file."""
     scenario = folder / "bench.toml"
-    scenario.write_text(BASE.format(seed=1))
+    scenario.write_text(device_text(seed=1))
     run = calibrate(meter=f"simulated:{scenario}", design="standard", out=folder / "run")
     records = read_records(run.records_path)
     rng = np.random.default_rng(0)

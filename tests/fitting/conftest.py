@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.study_devices import device_text
 from energybench.app.calibrate import calibrate
 from energybench.records.frame import load_records
 
@@ -20,27 +21,6 @@ TRUTH = {
     "launch_j": 2.0e-4,
     "static_power_w": 41.0,
 }
-#: A virtual device that is the equation; a test appends the sections that make it another.
-SCENARIO = """name = "misspecified"
-[planted]
-mac_fp32_j = 1.1e-11
-other_flop_j = 6.0e-12
-byte_j = 9.0e-11
-launch_j = 2.0e-5
-static_power_w = 41.0
-[time]
-mac_rate = 2.0e12
-byte_rate = 1.0e11
-launch_s = 5.0e-6
-[sensor]
-update_period_s = 0.02
-averaging_window_s = 0.02
-resolution_j = 0.001
-gain = 1.0
-noise_rel = 0.005
-drift_rel_per_min = 0.0
-seed = {seed}
-"""
 MAC_RATE, BYTE_RATE, LAUNCH_S = 2.0e12, 1.0e11, 5.0e-6
 
 
@@ -205,7 +185,7 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., pd.Dat
     def records(sections: str, *, seed: int = 3) -> pd.DataFrame:
         if (key := (sections, seed)) not in known:
             scenario = folder / f"{len(known)}.toml"
-            scenario.write_text(SCENARIO.format(seed=seed) + sections)
+            scenario.write_text(device_text(sections, seed=seed))
             run = calibrate(meter=f"simulated:{scenario}", out=scenario.with_suffix(""), seed=seed)
             known[key] = load_records(run.path)
         return known[key].copy()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.study_devices import SECTIONS, TOLD
 from energybench.errors import FitError
 from energybench.estimation import compare_records, estimate_counts
 from energybench.fitting import FitResult, fit_records
@@ -17,10 +18,9 @@ from energybench.records.model_counts import ModelCounts, OperatorCounts
 from energybench.records.op_counts import OpCounts
 
 Calibrated = Callable[..., pd.DataFrame]
-CACHE = "[cache]\nl2_bytes = 4000000\nl2_byte_j = 1e-11\n"
-CLOCK = "[dvfs]\npower_cap_w = 55.0\nv_of_f = [[0.3, 0.7], [1.0, 1.0]]\nclock_mhz = 2000.0\n"
+CACHE, CLOCK = SECTIONS["cache"], TOLD["clock"]
 SLOW = "[dvfs]\npower_cap_w = 50.0\nv_of_f = [[0.1, 1.0], [1.0, 1.0]]\nclock_mhz = 2000.0\n"
-TOLD = ("cache_saving_j", "clock_saving_j", "busy_unit_w")
+TOLD_TERMS = ("cache_saving_j", "clock_saving_j", "busy_unit_w")
 
 
 def median_heldout(fit: FitResult) -> float:
@@ -31,7 +31,7 @@ def median_heldout(fit: FitResult) -> float:
 
 
 def told(fit: FitResult) -> set[str]:
-    return set(fit.params) & set(TOLD)
+    return set(fit.params) & set(TOLD_TERMS)
 
 
 def with_waves(frame: pd.DataFrame, tile_macs: int, units: int) -> pd.DataFrame:

@@ -8,19 +8,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from benchmarks.study_devices import CASES
 from energybench.estimation import compare_records
 from energybench.fitting import fit_records
 from energybench.profiles import DeviceProfile
 
-SECTIONS = {
-    "none": "",
-    "hidden": "[hidden]\nvariant_sigma_energy = 0.15\nvariant_sigma_time = 0.1\n",
-    "tile": "[tile]\nm = 128\nn = 128\nk = 32\nsm_count = 4\n",
-    "cache": "[cache]\nl2_bytes = 4000000\nl2_byte_j = 1e-11\n",
-    "sm": "[sm]\nactive_w = 30.0\n",
-    "dvfs": "[dvfs]\npower_cap_w = 55.0\nv_of_f = [[0.3, 0.7], [1.0, 1.0]]\n",
-    "thermal": "[thermal]\nleak_w = 15.0\ntau_s = 5.0\n",
-}
+NAMES = ("none", "hidden", "tile", "cache", "sm", "dvfs", "thermal")
 Case = tuple[Any, Any]
 
 
@@ -30,7 +23,7 @@ def study(calibrated: Callable[..., pd.DataFrame]) -> Callable[[str], Case]:
 
     def case(name: str) -> Case:
         if name not in known:
-            frame = calibrated(SECTIONS[name])
+            frame = calibrated(CASES[name])
             fit = fit_records(frame)
             held = frame[frame["split"] == "heldout"]
             known[name] = fit, compare_records(held, DeviceProfile.from_fit(fit, name=name))
@@ -65,7 +58,7 @@ def test_leakage_that_creeps_up_is_named_as_drift(study: Callable[[str], Case]) 
 
 def test_intervals_still_cover(study: Callable[[str], Case]) -> None:
     """90 % nominal; every section counts alike, the networks of all of them together."""
-    compared = [study(name)[1] for name in SECTIONS]
+    compared = [study(name)[1] for name in NAMES]
     hits, total = sum(c.hits for c in compared), sum(c.with_interval for c in compared)
     assert all(c.with_interval >= 5 for c in compared), "the quick design has time for five held-out rows or more"
     assert hits >= 0.85 * total
