@@ -15,6 +15,7 @@ Usage: python -m benchmarks.design_study [--devices 12] [--seeds 3] [--table FIL
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,7 @@ from energybench.records.run_record import RunRecord
 from energybench.workloads import Design, named_design
 from energybench.workloads.designs import candidate_workloads
 from energybench.workloads.network_rows import transformer_encoder
+from energybench.workloads.workload import Workload
 
 WINDOWS: Final = 300
 STEP: Final = 12
@@ -85,19 +87,29 @@ def device_sections(number: int) -> dict[str, Any]:
     return sections if number % 2 else {**sections, "hidden": {"variant_sigma_energy": 0.03, "variant_sigma_time": 0.0}}
 
 
+@functools.cache
+def rows_of_the_study() -> tuple[tuple[Workload, ...], tuple[Workload, ...]]:
+    """Rows of the standard grid and all candidates, made once: counting them takes longer than running them.
+
+    The devices plant costs for float32 alone and know neither caches nor threads, so rows of other element types, cold
+    rows and rows on other threads are left out of both.
+    """
+    everything = candidate_workloads("cpu")
+    comparable = {w.name for w in everything}
+    grid, candidates = (
+        tuple(w for w in workloads if w.split != "heldout" and w.dtype == "float32" and w.name in comparable)
+        for workloads in (named_design("standard", "cpu").workloads, everything)
+    )
+    return grid, candidates
+
+
 def records_of(scenario: Scenario, strategy: str, seed: int) -> list[RunRecord]:
     """The records of one strategy, with the virtual time at which each was there."""
     device = VirtualDevice(scenario)
-    everything = candidate_workloads("cpu")
-    comparable = {w.name for w in everything}
-    # the devices plant costs for float32 alone, and know neither caches nor threads
-    grid, candidates = (
-        [w for w in workloads if w.split != "heldout" and w.dtype == "float32" and w.name in comparable]
-        for workloads in (named_design("standard", "cpu").workloads, everything)
-    )
+    grid, candidates = rows_of_the_study()
     workloads = grid if strategy == GRID else candidates
     repeats = -(-WINDOWS // len(workloads))
-    design = Design("study", tuple(workloads), repeats, repeats, 0.02, 1.0)
+    design = Design("study", workloads, repeats, repeats, 0.02, 1.0)
     choosers = {
         CHOSEN: RunChooser(candidates, windows=WINDOWS),
         FOR_TARGET: RunChooser(candidates, windows=WINDOWS, targets=[TARGET.counts()]),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from energybench.errors import UsageError
@@ -18,8 +21,8 @@ PRE_RUN_SHARE: Final = 0.1
 SHARED_IDLE_ROWS: Final = 8
 #: Updates that a row waits for on average, at its edges and for its random phases.
 _EDGE_PERIODS: Final = 2.5
-#: Building inputs, timing the call and reading states: what a row takes beside its windows, before the first is timed.
-_PREPARE_S: Final[Second] = 0.2
+#: Building inputs, timing the call and reading states: what a row takes beside its windows at most, unless it is known.
+PREPARE_S: Final[Second] = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,21 @@ class RowPlan:
     rows: int | None = None
 
 
-def _of_window(window_s: Second, update_period_s: Second, *, idle_every: int) -> RowPlan:
+def _of_window(window_s: Second, update_period_s: Second, *, idle_every: int, prepare_s: Second) -> RowPlan:
     pre_run_s = max(PRE_RUN_SHARE * window_s, response_s(update_period_s))
     idle_s, settle_s = idle_length_s(window_s, update_period_s), max(SETTLE_S, response_s(update_period_s))
-    row_s = pre_run_s + window_s + (idle_s + settle_s) / idle_every + _EDGE_PERIODS * update_period_s + _PREPARE_S
+    row_s = pre_run_s + window_s + (idle_s + settle_s) / idle_every + _EDGE_PERIODS * update_period_s + prepare_s
     return RowPlan(window_s, pre_run_s, idle_s, idle_every, settle_s, row_s)
 
 
 def plan_rows(
-    window_s: Second, update_period_s: Second, *, workloads: int, min_repeats: int, time_s: Second | None
+    window_s: Second,
+    update_period_s: Second,
+    *,
+    workloads: int,
+    min_repeats: int,
+    time_s: Second | None,
+    prepare_s: Second = PREPARE_S,
 ) -> RowPlan:
     """The longest windows with which every workload gets its least number of them in the time there is.
 
@@ -67,32 +76,42 @@ def plan_rows(
         workloads: Rows in a round.
         min_repeats: Rounds at least.
         time_s: Time for all rows; None for as long as it takes.
+        prepare_s: What a row takes beside its windows.
     """
     if not (window_s > 0 and update_period_s >= 0 and workloads > 0 and min_repeats > 0):
         raise UsageError("a plan needs a window, workloads and repeats above 0; check the design")
-    full = _of_window(window_s, update_period_s, idle_every=1)
+    of_window = partial(_of_window, update_period_s=update_period_s, prepare_s=prepare_s)
+    full = of_window(window_s, idle_every=1)
     if time_s is None:
         return full
     least_s = min(window_s, max(LEAST_UPDATE_PERIODS * update_period_s, window_s / 5))
-    for repeats in (min_repeats, 1):
-        share_s = time_s / (workloads * repeats)
+    of_shared = partial(of_window, idle_every=SHARED_IDLE_ROWS)
+    for rows in (workloads * min_repeats, workloads):
         for idle_every in (1, SHARED_IDLE_ROWS):
-            plan = _of_window(window_s, update_period_s, idle_every=idle_every)
-            if plan.row_s <= share_s:
-                return replace(plan, rows=int(time_s / plan.row_s))
-        plan = _of_window(least_s, update_period_s, idle_every=SHARED_IDLE_ROWS)
-        if plan.row_s <= share_s:
-            plan = _of_window(
-                _longest(least_s, window_s, share_s, update_period_s), update_period_s, idle_every=SHARED_IDLE_ROWS
-            )
-            return replace(plan, rows=int(time_s / plan.row_s))
-    return replace(plan, rows=max(1, int(time_s / plan.row_s)))
+            plan = of_window(window_s, idle_every=idle_every)
+            if _rows_in(time_s, plan) >= rows:
+                return replace(plan, rows=_rows_in(time_s, plan))
+        if _rows_in(time_s, of_shared(least_s)) >= rows:
+            plan = _longest(least_s, window_s, of_shared, rows=rows, time_s=time_s)
+            return replace(plan, rows=_rows_in(time_s, plan))
+    plan = of_shared(least_s)
+    return replace(plan, rows=max(1, _rows_in(time_s, plan)))
 
 
-def _longest(low_s: Second, high_s: Second, share_s: Second, update_period_s: Second) -> Second:
-    """The longest window whose row takes no longer than `share_s`; `row_s` grows with the window."""
+def _rows_in(time_s: Second, plan: RowPlan) -> int:
+    """Rows that the time is sure to hold: it ends a run before a row as long as the longest might outlast it.
+
+    The longest has an idle window of its own, of which `row_s` counts a share.
+    """
+    longest_s = plan.row_s + (plan.idle_s + plan.settle_s) * (1 - 1 / plan.idle_every)
+    return max(0, 1 + math.floor((time_s - longest_s) / plan.row_s))
+
+
+def _longest(
+    low_s: Second, high_s: Second, of_window: Callable[[Second], RowPlan], *, rows: int, time_s: Second
+) -> RowPlan:
+    """The plan with the longest windows of which `rows` fit; those of `low_s` do."""
     for _ in range(40):
         middle_s = (low_s + high_s) / 2
-        fits = _of_window(middle_s, update_period_s, idle_every=SHARED_IDLE_ROWS).row_s <= share_s
-        low_s, high_s = (middle_s, high_s) if fits else (low_s, middle_s)
-    return low_s
+        low_s, high_s = (middle_s, high_s) if _rows_in(time_s, of_window(middle_s)) >= rows else (low_s, middle_s)
+    return of_window(low_s)

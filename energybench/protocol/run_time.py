@@ -13,6 +13,11 @@ CLOSING_S: Final[Second] = 0.5
 CLOSING_SHARE: Final = 0.05
 
 
+def closing_s(budget_s: Second | None, starting_s: Second) -> Second:
+    """What is kept of the budget for the end, where starting took `starting_s`."""
+    return CLOSING_S if budget_s is None else CLOSING_S + min(starting_s, CLOSING_SHARE * budget_s)
+
+
 class RunTime:
     """Time on the meter's clock, from where the budget began.
 
@@ -28,7 +33,7 @@ class RunTime:
         self, clock: Clock, begin_ns: Nanosecond, *, budget_s: Second | None, starting_s: Second, row_s: Second
     ) -> None:
         self._clock, self._begin_ns, self.budget_s = clock, begin_ns, budget_s
-        self._closing_s = CLOSING_S if budget_s is None else CLOSING_S + min(starting_s, CLOSING_SHARE * budget_s)
+        self._closing_s = closing_s(budget_s, starting_s)
         self._planned_row_s = self._longest_row_s = row_s
         self._rows_s, self._rows_taken = 0.0, 0
 

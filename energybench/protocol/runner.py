@@ -22,6 +22,7 @@ from energybench.meters.base import EnergyMeter
 from energybench.meters.characterise import characterise, nominal_update_period_s
 from energybench.meters.rise_time import Load
 from energybench.protocol.bad_run import refuse_bad_run
+from energybench.protocol.call_time import TIMED_AT_LEAST_S
 from energybench.protocol.edge_noise import counted_noise_rel
 from energybench.protocol.environment import capture_environment
 from energybench.protocol.executor import Executor, why_it_cannot_run
@@ -32,8 +33,8 @@ from energybench.protocol.measure_row import RowMeter
 from energybench.protocol.measure_window import Edges
 from energybench.protocol.plan import Row, round_rows
 from energybench.protocol.progress import Progress, SilentProgress
-from energybench.protocol.row_plan import RowPlan, plan_rows
-from energybench.protocol.run_time import RunTime
+from energybench.protocol.row_plan import PREPARE_S, RowPlan, plan_rows
+from energybench.protocol.run_time import RunTime, closing_s
 from energybench.protocol.stopping import StoppingCriterion
 from energybench.protocol.validity import ValidityLimits
 from energybench.protocol.window_length import window_length_s
@@ -179,13 +180,14 @@ def run_design(
             spent_s,
         )
         room.require((runner.expected_rows() - len(done)) * EXPECTED_ROW_BYTES)
-        manifest.window_s, manifest.budget_s = runner.plan.window_s, runner.time.budget_s
-        manifest.row_plan = asdict(runner.plan)
         manifest.save(run)
-        runner.progress.started(
-            design=design.name, meter=meter.name, kind=meter.kind, rows=runner.expected_rows(), done=len(done)
-        )
         try:
+            if not done:
+                runner.warm_up()
+                manifest.save(run)
+            runner.progress.started(
+                design=design.name, meter=meter.name, kind=meter.kind, rows=runner.expected_rows(), done=len(done)
+            )
             manifest.status = runner.run()
         except KeyboardInterrupt:
             manifest.status, manifest.message = "interrupted", "interrupted from the keyboard"
@@ -247,46 +249,20 @@ class _Runner:
             whole_period=getattr(meter, "integrates_whole_period", False),
             update_noise_rel=None if continuous else counted_noise_rel(characteristics),
         )
-        window_s = window_length_s(
+        self._window_s = window_length_s(
             characteristics,
             target_rel_error=design.target_rel_error,
             floor_s=design.window_s,
             metered=not continuous,
         )
+        # The longest of what the run may take: planned from here, and once more when the warm-up is over.
+        self._begin_ns, self._starting_s = begin_ns, starting_s
+        self._limits, self._readings, self._readings_taken = limits, readings, readings_taken
+        self._environment_sha256 = environment_sha256
+        self._counter_integral_ratio = characteristics.counter_integral_ratio
         wanted_s = manifest.budget_s if manifest.budget_s is not None else design.budget_s
-        time_s: Second | None = None
-        if wanted_s is not None:
-            spent_s = ns_to_s(meter.clock.now_ns() - begin_ns)
-            time_s = max(1.0, wanted_s - spent_s - warm_up_limit_s(meter.kind, wanted_s))
-        workloads = design.round_windows
-        # A resumed run keeps its plan: windows of one workload are then alike.
-        self.plan = known_plan or plan_rows(
-            window_s, period_s or 0.0, workloads=workloads, min_repeats=design.min_repeats, time_s=time_s
-        )
-        budget_s = wanted_s
-        if wanted_s is not None and time_s is not None and manifest.budget_s is None:
-            budget_s = max(wanted_s, wanted_s - time_s + (workloads + 1) * self.plan.row_s)
-        self.time = RunTime(meter.clock, begin_ns, budget_s=budget_s, starting_s=starting_s, row_s=self.plan.row_s)
-        idle = IdleWindows(
-            meter,
-            self.edges,
-            readings,
-            names_taken=readings_taken,
-            duration_s=self.plan.idle_s,
-            every=self.plan.idle_every,
-        )
-        self._rows_of = RowMeter(
-            executor,
-            meter,
-            self.edges,
-            self.plan,
-            limits,
-            idle,
-            readings,
-            manifest,
-            environment_sha256=environment_sha256,
-            counter_integral_ratio=characteristics.counter_integral_ratio,
-        )
+        self._wanted_s, self._is_kept = wanted_s, manifest.budget_s is not None
+        self._plan_rows(known_plan, still_s=warm_up_limit_s(meter.kind, wanted_s), prepare_s=PREPARE_S)
         self._criteria = {
             w.name: StoppingCriterion(
                 target_rel_error=design.target_rel_error,
@@ -295,6 +271,61 @@ class _Runner:
             )
             for w in design.workloads
         }
+
+    def _plan_rows(self, known_plan: RowPlan | None, *, still_s: Second, prepare_s: Second) -> None:
+        """Plan the rows from the time there is now, less what must come before them (`still_s`)."""
+        period_s, workloads, time_s = self.edges.update_period_s or 0.0, self.design.round_windows, None
+        budget_s = wanted_s = self._wanted_s
+        if wanted_s is not None:
+            spent_s = ns_to_s(self.meter.clock.now_ns() - self._begin_ns)
+            time_s = max(1.0, wanted_s - spent_s - still_s - closing_s(wanted_s, self._starting_s))
+        # A resumed run keeps its plan: windows of one workload are then alike.
+        self.plan = known_plan or plan_rows(
+            self._window_s,
+            period_s,
+            workloads=workloads,
+            min_repeats=self.design.min_repeats,
+            time_s=time_s,
+            prepare_s=prepare_s,
+        )
+        if wanted_s is not None and time_s is not None and not self._is_kept:
+            budget_s = max(wanted_s, wanted_s - time_s + (workloads + 1) * self.plan.row_s)
+        self.time = RunTime(
+            self.meter.clock, self._begin_ns, budget_s=budget_s, starting_s=self._starting_s, row_s=self.plan.row_s
+        )
+        idle = IdleWindows(
+            self.meter,
+            self.edges,
+            self._readings,
+            names_taken=self._readings_taken,
+            duration_s=self.plan.idle_s,
+            every=self.plan.idle_every,
+        )
+        self._rows_of = RowMeter(
+            self.executor,
+            self.meter,
+            self.edges,
+            self.plan,
+            self._limits,
+            idle,
+            self._readings,
+            self.manifest,
+            environment_sha256=self._environment_sha256,
+            counter_integral_ratio=self._counter_integral_ratio,
+        )
+        self.manifest.window_s, self.manifest.budget_s = self.plan.window_s, budget_s
+        self.manifest.row_plan = asdict(self.plan)
+
+    def warm_up(self) -> None:
+        """Run the heaviest workload until power and temperature are steady; then plan the rows from the time left.
+
+        A steady device is warm long before the time that is kept for it, and how long preparing takes here is known
+        then. Without work that can run nothing happens.
+        """
+        self._warmed_up = True
+        prepare_s = self._warm_up()
+        if prepare_s is not None:
+            self._plan_rows(None, still_s=0.0, prepare_s=min(PREPARE_S, prepare_s + TIMED_AT_LEAST_S))
 
     def run(self) -> str:
         """All rounds, or what is chosen; returns the status.
@@ -307,7 +338,7 @@ class _Runner:
                 continue
             if row.workload.name in self.manifest.skipped:
                 continue
-            if not self._warmed_up:
+            if not self._warmed_up:  # a resumed run that has rows to take
                 self._warm_up()
                 self._warmed_up = True
             if self.time.is_out():
@@ -384,13 +415,15 @@ class _Runner:
             value = record.energy_j / record.time_s if row.workload.is_idle else record.energy_j
             self._criteria[row.workload.name].add(value)
 
-    def _warm_up(self) -> None:
-        """Run the heaviest workload until power and temperature are steady."""
+    def _warm_up(self) -> Second | None:
+        """Run the heaviest workload until power and temperature are steady; how long it took to prepare, if any ran."""
         for workload in sorted(self._warm_up_candidates(), key=lambda w: -w.counts().macs):
+            begin_ns = self.meter.clock.now_ns()
             try:
                 prepared = self.executor.prepare(workload)
             except Exception:
                 continue
+            prepare_s = ns_to_s(self.meter.clock.now_ns() - begin_ns)
             try:
                 result = heat(
                     prepared,
@@ -402,7 +435,8 @@ class _Runner:
                 self.manifest.warm_up = asdict(result)
             finally:
                 prepared.release()
-            return
+            return prepare_s
+        return None
 
     def _warm_up_candidates(self) -> list[Workload]:
         found = []

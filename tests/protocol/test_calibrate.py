@@ -47,7 +47,7 @@ def test_the_quick_design_takes_its_time_or_one_round_where_the_counter_is_slow(
     assert manifest["status"] == "budget"
     assert manifest["window_s"] == pytest.approx(2.0, rel=1e-9)
     end_s = max(record.end_ns for record in quick_run.read_records()) / 1e9
-    assert 120.0 < end_s < manifest["budget_s"] < 260.0
+    assert 120.0 < end_s < manifest["budget_s"] < 240.0
     assert set(frame[frame["repeat"] == 0]["workload"]) == {w.name for w in design.workloads}
     # a row in eight has an idle window of its own; the others took the last one's power
     idle = sum("/idle" in row_id for row_id in quick_run.read_readings())

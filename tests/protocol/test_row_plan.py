@@ -49,6 +49,21 @@ def test_a_plan_keeps_its_promises(period_s, time_s):
         assert plan.rows >= 120
 
 
+@pytest.mark.parametrize("time_s", [60.0, 100.0, 115.0, 200.0, 340.0])
+def test_the_last_row_of_a_plan_fits_though_it_may_have_an_idle_window_of_its_own(time_s):
+    plan = plan_rows(1.0, 0.02, workloads=50, min_repeats=2, time_s=time_s)
+    assert plan.rows is not None
+    own_idle_s = (plan.idle_s + plan.settle_s) * (1 - 1 / plan.idle_every)
+    assert plan.rows * plan.row_s + own_idle_s <= time_s < (plan.rows + 1) * plan.row_s + own_idle_s
+
+
+def test_where_preparing_is_known_to_be_short_windows_are_longer():
+    unknown = plan_rows(1.0, 0.02, workloads=59, min_repeats=2, time_s=115.0)
+    known = plan_rows(1.0, 0.02, workloads=59, min_repeats=2, time_s=115.0, prepare_s=0.02)
+    assert known.window_s - unknown.window_s == pytest.approx(0.18, rel=0.01)
+    assert known.rows == unknown.rows == 118
+
+
 def test_a_row_on_a_tenth_of_a_second_takes_less_than_four_seconds():
     """What a lab run of nine minutes plans with: about 130 rows."""
     plan = plan_rows(5.0, 0.1, workloads=125, min_repeats=1, time_s=480.0)

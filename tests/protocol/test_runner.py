@@ -165,6 +165,22 @@ def test_a_budget_ends_the_run_in_virtual_time(small_design, run_virtual, tmp_pa
     assert replay(tmp_path / "run").agrees
 
 
+def test_rows_are_planned_from_the_time_that_warming_up_left(small_design, run_virtual, tmp_path):
+    """A tenth of the budget is kept for the warm-up; a device that is steady at once gives it back, to the rows."""
+    manifest = run_virtual(small_design, tmp_path / "run", budget_s=150.0)
+    plan, warm_up = manifest.row_plan, manifest.warm_up
+    assert plan is not None
+    assert warm_up is not None
+    assert warm_up["time_s"] < 7.0
+    first = RunDirectory(tmp_path / "run").read_records()[0]
+    row_begin_s = first.begin_ns / 1e9 - (plan["row_s"] - plan["window_s"])
+    assert plan["rows"] * plan["row_s"] == pytest.approx(150.0 - row_begin_s, abs=plan["idle_s"] + plan["settle_s"] + 2)
+    # a virtual device prepares nothing: the call is timed for a fiftieth of a second, and that is all
+    parts_s = plan["pre_run_s"] + plan["window_s"] + (plan["idle_s"] + plan["settle_s"]) / plan["idle_every"] + 0.25
+    assert plan["row_s"] - parts_s == pytest.approx(0.02, abs=0.01)
+    assert Manifest.load(RunDirectory(tmp_path / "run")).row_plan == plan
+
+
 def test_a_budget_without_hope_takes_what_it_can(small_design, run_virtual, tmp_path):
     manifest = run_virtual(small_design, tmp_path / "run", budget_s=20.0)
     records = RunDirectory(tmp_path / "run").read_records()
