@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from energybench.design.sequential import next_batch
 from energybench.fitting.least_squares import RelativeLeastSquares
@@ -19,9 +20,6 @@ from energybench.workloads.workload import Workload
 
 #: Windows chosen at once: the choice is only as good as the last fit, and a fit takes as long as a small part of a row.
 BATCH: Final = 10
-#: A workload comes a second time after so many windows, a third time after twice as many: repeats share the equation's
-#: misfit at their workload, and a fit takes its interval from how many workloads agree, not from how many windows.
-WINDOWS_PER_REPEAT: Final = 80
 #: Joules and watts that stand for coefficients before the first window, by what their names begin with; only which
 #: rows are unlike each other depends on them. Orders of magnitude of a CPU (Horowitz 2014; Molka et al. 2010).
 GUESSES: Final[Mapping[str, float]] = {"mac": 1e-10, "other": 1e-10, "byte": 3e-10, "launch": 2e-5, "static": 10.0}
@@ -37,8 +35,7 @@ class RunChooser:
     Args:
         workloads: Candidates; held-out ones are left out.
         targets: Counts of models whose estimate is to be narrow; none for the coefficients themselves.
-        windows: Stop after this many windows; None goes on until the budget ends or every candidate is used up.
-        most_each: Windows of one workload at most; by `WINDOWS_PER_REPEAT` when None. Idle windows have no limit.
+        windows: Stop after this many windows; None goes on until the budget ends.
     """
 
     def __init__(
@@ -47,10 +44,9 @@ class RunChooser:
         *,
         targets: Sequence[ModelCounts | OpCounts] = (),
         windows: int | None = None,
-        most_each: int | None = None,
     ) -> None:
         self._candidates = [w for w in workloads if w.split != "heldout"]
-        self._targets, self._windows, self._most_each = tuple(targets), windows, most_each
+        self._targets, self._windows = tuple(targets), windows
 
     def __call__(self, records: Sequence[RunRecord], skipped: Container[str]) -> list[Workload]:
         """The next windows, none when there are enough."""
@@ -71,25 +67,41 @@ class RunChooser:
         X = equation.features(table).X
         place = {w.name: i for i, w in enumerate(candidates)}
         coefficients = np.array([GUESSES[name.partition("_")[0]] for name in equation.names])
-        taken = [place[r.workload] for r in valid if r.workload in place]
+        misfit_ratio = 1.0
+        used = [r for r in valid if r.workload in place]
+        taken = np.array([place[r.workload] for r in used], dtype=np.int64)
         if len(set(taken)) > len(equation.names):
-            own = np.array([X[i] for i in taken])
-            own[:, list(equation.names).index("static_power_w")] = [r.time_s for r in valid if r.workload in place]
-            energy_j = np.array([r.energy_j for r in valid if r.workload in place])
-            coefficients = RelativeLeastSquares(nonneg=equation.nonneg).fit(own, energy_j).coef_
-        tried = np.array([place[r.workload] for r in records if r.workload in place], dtype=np.int64)
-        most = self._most_each or 1 + len(records) // WINDOWS_PER_REPEAT
-        # every idle window errs by itself
-        most_each = np.array([len(records) + wanted if w.is_idle else most for w in candidates])
+            own = X[taken]
+            own[:, list(equation.names).index("static_power_w")] = [r.time_s for r in used]
+            energy_j = np.array([r.energy_j for r in used])
+            fit = RelativeLeastSquares(nonneg=equation.nonneg).fit(own, energy_j)
+            coefficients = fit.coef_
+            stated_rel = np.array([r.energy_uncertainty_j or 0.0 for r in used]) / energy_j
+            misfit_ratio = _misfit_ratio(energy_j / fit.predict(own) - 1, stated_rel, taken, terms=len(coefficients))
         chosen = next_batch(
             X[: len(rows)],
             coefficients,
             wanted,
-            run_so_far=tried,
+            run_so_far=np.array([place[r.workload] for r in records if r.workload in place], dtype=np.int64),
             targets=X[len(rows) :] if goals else None,
-            most_each=most_each,
+            misfit_ratio=misfit_ratio,
+            errs_alone=np.array([w.is_idle for w in candidates]),
         )
         return [candidates[i] for i in chosen]
+
+
+def _misfit_ratio(
+    residual_rel: NDArray[np.float64], stated_rel: NDArray[np.float64], workload: NDArray[np.int64], *, terms: int
+) -> float:
+    """Variance of what the equation misses at a workload over that of one window, by moments; 0 where none shows."""
+    number = np.bincount(workload)[np.unique(workload)]
+    _, code = np.unique(workload, return_inverse=True)
+    mean_rel = np.bincount(code, residual_rel) / number
+    window2 = float(np.mean(stated_rel**2))
+    # the fit took `terms` of the workloads' means for itself
+    between2 = float(np.sum(mean_rel**2)) / (len(number) - terms)
+    misfit2 = max(0.0, between2 - window2 * float(np.mean(1 / number)))
+    return misfit2 / window2 if window2 > 0 else 1.0
 
 
 class _Times:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from energybench.design.i_optimal import i_optimal_rows
+from energybench.design.interval_optimal import interval_optimal_rows
 from energybench.errors import UsageError
 
 
@@ -43,11 +43,13 @@ def next_batch(
     cost: NDArray[np.float64] | None = None,
     targets: NDArray[np.float64] | None = None,
     most_each: NDArray[np.int64] | None = None,
+    misfit_ratio: float = 1.0,
+    errs_alone: NDArray[np.bool_] | None = None,
 ) -> list[int]:
     """Indices of the `n_rows` candidates to run next; an index comes again where a repeat helps most.
 
-    With `targets` those that narrow the targets' estimates most (I-optimal), without those that narrow the
-    coefficients, each relative to itself (A-optimal: I-optimal for every coefficient at once).
+    With `targets` those that narrow the intervals of the targets' estimates most, without those of the coefficients,
+    each relative to itself.
 
     Args:
         candidates: (m, k) features of one call of each candidate.
@@ -56,14 +58,25 @@ def next_batch(
         run_so_far: indices of the windows taken, with repeats.
         cost: (m,) seconds of a window of each.
         targets: (t, k) features of one call of each model whose estimate is wanted.
-        most_each: (m,) windows of each candidate at most, those already taken included. Repeats share the equation's
-            misfit at their workload, which no number of them averages out.
+        most_each: (m,) windows of each candidate at most, those already taken included.
+        misfit_ratio: variance of what the equation misses at a workload over that of one window; repeats share the
+            first, and no number of them averages it out.
+        errs_alone: (m,) True where every window errs by itself.
 
-    Raises UsageError as `relative_rows` and `i_optimal_rows`.
+    Raises UsageError as `relative_rows` and `interval_optimal_rows`.
     """
     rows = relative_rows(candidates, coefficients)
     so_far = np.zeros(0, dtype=np.int64) if run_so_far is None else np.asarray(run_so_far, dtype=np.int64)
-    most = None if most_each is None else most_each - np.bincount(so_far, minlength=len(rows))
+    windows = np.bincount(so_far, minlength=len(rows))
     # A coefficient that no row carries has a column of zeros; it cannot be narrowed and must not be asked for.
     wanted = np.eye(rows.shape[1])[rows.any(axis=0)] if targets is None else relative_rows(targets, coefficients)
-    return i_optimal_rows(rows, wanted, n_rows, existing=rows[so_far], cost=cost, most=most)
+    return interval_optimal_rows(
+        rows,
+        wanted,
+        n_rows,
+        windows=windows,
+        misfit_ratio=misfit_ratio,
+        errs_alone=errs_alone,
+        cost=cost,
+        most=None if most_each is None else most_each - windows,
+    )

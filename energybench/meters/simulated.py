@@ -46,17 +46,18 @@ class SimulatedMeter:
         self.device.idle(self._read_latency_s)
         return reading
 
-    def skip_quiet_polls(self, until_ns: Nanosecond) -> None:
+    def skip_quiet_polls(self, until_ns: Nanosecond, poll_s: Second = 0.0) -> None:
         """Let the virtual time pass of polls that would show the counter as it is, but for the last before `until_ns`.
 
-        What a loop of polls then reads is the same to the nanosecond and the nanojoule. Leakage follows the steps in
-        which time passes, so a device that has any is polled in full.
+        Each poll sleeps for `poll_s` and reads. What a loop of polls then reads is the same to the nanosecond and the
+        nanojoule. Leakage follows the steps in which time passes, so a device that has any is polled in full.
         """
         if self.device.scenario.thermal is not None:
             return
-        poll_ns = s_to_ns(self._read_latency_s)
+        sleep_ns = s_to_ns(poll_s)
+        poll_ns = sleep_ns + s_to_ns(self._read_latency_s)
         until_ns = min(until_ns, self.device.sensor.next_update_ns)
-        quiet = -(-(until_ns - self.clock.now_ns()) // poll_ns) - 1 if poll_ns else 0
+        quiet = -(-(until_ns - self.clock.now_ns() - sleep_ns) // poll_ns) - 1 if poll_ns else 0
         if quiet > 0:
             self.device.idle(ns_to_s(quiet * poll_ns))
 

@@ -28,8 +28,8 @@ def wait_for_update(meter: EnergyMeter, *, timeout_s: Second = 1.0, poll_s: Seco
     Args:
         meter: The meter to poll.
         timeout_s: Give up after this long.
-        poll_s: Sleep between polls; 0 polls as fast as the meter answers (a virtual meter passes over polls that show
-            nothing new).
+        poll_s: Sleep between polls; 0 polls as fast as the meter answers. A virtual meter passes over polls that show
+            nothing new.
 
     Raises:
         MeterUnavailable: no counter moved in time.
@@ -37,12 +37,12 @@ def wait_for_update(meter: EnergyMeter, *, timeout_s: Second = 1.0, poll_s: Seco
     names = [d.name for d in meter.domains if is_in_total(d)]
     last = meter.read()
     deadline_ns: Nanosecond = last.time_ns + s_to_ns(timeout_s)
-    skip = getattr(meter, "skip_quiet_polls", None) if poll_s == 0 else None
+    skip = getattr(meter, "skip_quiet_polls", None)
     while True:
+        if skip is not None:
+            skip(deadline_ns, poll_s)
         if poll_s > 0:
             meter.clock.sleep(poll_s)
-        if skip is not None:
-            skip(deadline_ns)
         reading = meter.read()
         if any(reading.energy_nj[n] != last.energy_nj[n] for n in names):
             return Update(reading, ns_to_s(reading.time_ns - last.time_ns))

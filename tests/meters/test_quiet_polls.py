@@ -44,23 +44,26 @@ class Polled(SimulatedMeter):
     skip_quiet_polls = None  # type: ignore[assignment]
 
 
-def walk(meter: SimulatedMeter) -> list[object]:
+def walk(meter: SimulatedMeter, poll_s: float = 0.0) -> list[object]:
     """Updates awaited between stretches of work, with all that they read, and the device's energy."""
     seen: list[object] = []
     for i in range(40):
         meter.device.execute(OpCounts.single("float32", macs=10**7 * (i % 7), launches=3), calls=i)
-        seen += [wait_for_update(meter), meter.clock.now_ns(), meter.device.true_energy_j]
+        seen += [wait_for_update(meter, poll_s=poll_s), meter.clock.now_ns(), meter.device.true_energy_j]
         meter.clock.sleep(0.0013 * i)
     return seen
 
 
+@pytest.mark.parametrize("poll_s", [0.0, 0.0371 / 200, 0.0005, 0.03, 0.05])
 @pytest.mark.parametrize("thermal", [None, Thermal(15.0, 0.5)])
-def test_what_is_read_is_the_same(thermal: Thermal | None) -> None:
+def test_what_is_read_is_the_same(thermal: Thermal | None, poll_s: float) -> None:
     scenario = replace(SCENARIO, thermal=thermal)
-    assert walk(SimulatedMeter(VirtualDevice(scenario))) == walk(Polled(VirtualDevice(scenario)))
+    passed_over = walk(SimulatedMeter(VirtualDevice(scenario)), poll_s)
+    assert passed_over == walk(Polled(VirtualDevice(scenario)), poll_s)
 
 
-def test_few_polls_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("poll_s", [0.0, 0.0371 / 200])
+def test_few_polls_are_left(monkeypatch: pytest.MonkeyPatch, poll_s: float) -> None:
     meter = SimulatedMeter(VirtualDevice(SCENARIO))
     polls: list[int] = []
     read = meter.read
@@ -70,7 +73,7 @@ def test_few_polls_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
         return read()
 
     monkeypatch.setattr(meter, "read", counted)
-    walk(meter)
+    walk(meter, poll_s)
     assert len(polls) <= 40 * 3
 
 
