@@ -64,12 +64,15 @@ def test_a_coefficient_does_not_come_to_rest_on_one_workload():
 def test_a_second_workload_is_worth_more_than_a_second_window():
     """Six workloads that are alike; one was not run yet. Where windows err by themselves there is nothing to prefer."""
     rows = np.array([[0.8, 0.2]] * 6 + [[0.0, 1.0]] * 2)
-    given = {"windows": np.array([1, 1, 1, 1, 1, 0, 3, 1]), "misfit_ratio": 20.0}
-    assert interval_optimal_rows(rows, np.array([[1.0, 0.0]]), 1, **given) == [5]
+    windows = np.array([1, 1, 1, 1, 1, 0, 3, 1])
+    assert interval_optimal_rows(rows, np.array([[1.0, 0.0]]), 1, windows=windows, misfit_ratio=20.0) == [5]
     # idle: a fourth window of one is as good as a second of the other, and the first of equals is taken
     for idle, chosen in ((True, [6]), (False, [7])):
         alone = np.array([False] * 6 + [idle] * 2)
-        assert interval_optimal_rows(rows, np.array([[0.0, 1.0]]), 1, errs_alone=alone, **given) == chosen
+        found = interval_optimal_rows(
+            rows, np.array([[0.0, 1.0]]), 1, windows=windows, misfit_ratio=20.0, errs_alone=alone
+        )
+        assert found == chosen
 
 
 def test_degrees_of_freedom_are_near_those_that_the_fit_states():
