@@ -1,6 +1,6 @@
 // CUDA launches of attention's online form, which keeps what the gradients need, one thread a query row; and of the
 // gradients, one thread a head.
-#include "cpu/attention_operands.h"  // nothing of it is the CPU's own
+#include "common/attention_operands.h"
 #include "cuda/api.h"
 #include "cuda/dispatch.h"
 

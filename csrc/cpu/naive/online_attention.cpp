@@ -1,7 +1,7 @@
 // Naive rung of online attention: one thread a query.
 #include <omp.h>
 
-#include "cpu/attention_operands.h"
+#include "common/attention_operands.h"
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 #include "cpu/workspace.h"

@@ -2,7 +2,7 @@
 // queries, tiles of queries and tiles of keys.
 #include "kernels/attention_backward.h"
 
-#include "cpu/attention_operands.h"
+#include "common/attention_operands.h"
 #include "cpu/rungs.h"
 #include "cpu/tuned/attention.h"
 #include "cpu/workspace.h"

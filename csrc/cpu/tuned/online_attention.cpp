@@ -3,7 +3,7 @@
 
 #include <omp.h>
 
-#include "cpu/attention_operands.h"
+#include "common/attention_operands.h"
 #include "cpu/rungs.h"
 #include "cpu/tuned/attention.h"
 #include "cpu/workspace.h"

@@ -1,4 +1,4 @@
-// Operands of the attention kernels that the CPU alone has.
+// Operands of attention's backward pass and of its online form, for every device.
 #pragma once
 
 #include "common/c_api.h"
