@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include "common/operands.h"
+#include "common/address.h"
 #include "common/ops.h"
 #include "cpu/refuse.h"
 

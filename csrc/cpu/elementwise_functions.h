@@ -1,7 +1,8 @@
 // The functions of kernels/elementwise.h by the names of the C interface, and their operands.
 #pragma once
 
-#include "common/operands.h"
+#include "common/address.h"
+#include "common/c_api.h"
 #include "kernels/elementwise.h"
 
 #define EB_ELEMENTWISE_FUNCTIONS(X)           \

@@ -4,6 +4,9 @@
 
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
+#include "operands/batch_norm.h"
+#include "operands/dropout.h"
+#include "operands/losses.h"
 
 namespace eb::EB_ISA {
 namespace {

@@ -1,8 +1,8 @@
 // CUDA launches of attention's online form, which keeps what the gradients need, one thread a query row; and of the
 // gradients, one thread a head.
-#include "common/attention_operands.h"
 #include "cuda/api.h"
 #include "cuda/dispatch.h"
+#include "operands/attention_backward.h"
 
 namespace eb {
 namespace {

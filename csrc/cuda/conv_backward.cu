@@ -1,6 +1,7 @@
 // CUDA launches of the convolution's gradients: one thread an element of dx, of dw, of db.
 #include "cuda/api.h"
 #include "cuda/dispatch.h"
+#include "operands/conv.h"
 
 namespace eb {
 namespace {

@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <exception>
 
+#include "common/address.h"
 #include "common/c_api.h"
-#include "common/operands.h"
 #include "common/ops.h"
 #include "cuda/check.h"
 #include "cuda/device.h"

@@ -2,6 +2,7 @@
 // hidden unit of a gate's weights, and each bias.
 #include "cuda/api.h"
 #include "cuda/dispatch.h"
+#include "operands/gru.h"
 
 namespace eb {
 namespace {

@@ -1,8 +1,10 @@
 // CUDA launches: grids over the same bodies as cpu/launch.cpp, each instantiated plain and counting. One thread makes
 // one output element (attention: one query row) in grid-stride loops, so that any size fits any grid.
-#include "common/operands.h"
 #include "cuda/api.h"
 #include "cuda/dispatch.h"
+#include "operands/attention.h"
+#include "operands/conv.h"
+#include "operands/gru.h"
 
 namespace eb {
 namespace {

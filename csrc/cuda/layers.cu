@@ -2,9 +2,13 @@
 // thread makes one output element, or one row.
 #include <type_traits>
 
-#include "common/operands.h"
 #include "cuda/api.h"
 #include "cuda/dispatch.h"
+#include "operands/layer_norm.h"
+#include "operands/linear.h"
+#include "operands/pointwise.h"
+#include "operands/pool.h"
+#include "operands/softmax.h"
 
 namespace eb {
 namespace {

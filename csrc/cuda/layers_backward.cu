@@ -1,6 +1,8 @@
 // CUDA launches of the gradients of the layers between the big operators: one thread an element, a row or a column.
 #include "cuda/api.h"
 #include "cuda/dispatch.h"
+#include "operands/layer_norm.h"
+#include "operands/linear.h"
 
 namespace eb {
 namespace {

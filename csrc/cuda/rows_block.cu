@@ -7,6 +7,8 @@
 #include "cuda/api.h"
 #include "cuda/dispatch.h"
 #include "cuda/shared.h"
+#include "operands/layer_norm.h"
+#include "operands/softmax.h"
 
 namespace eb {
 namespace {

@@ -3,6 +3,8 @@
 #include "cuda/api.h"
 #include "cuda/dispatch.h"
 #include "cuda/gemm_tile.h"
+#include "operands/conv.h"
+#include "operands/linear.h"
 
 namespace eb {
 namespace {

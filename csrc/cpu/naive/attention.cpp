@@ -3,6 +3,7 @@
 
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
+#include "operands/attention.h"
 
 namespace eb::EB_ISA {
 namespace {

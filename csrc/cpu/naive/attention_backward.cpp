@@ -1,5 +1,5 @@
 // Naive rung of attention's gradients: one thread a head.
-#include "common/attention_operands.h"
+#include "operands/attention_backward.h"
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 

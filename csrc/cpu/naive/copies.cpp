@@ -1,4 +1,5 @@
 // Naive rungs of copies: padding, change of layout, joins, rows of a table.
+#include "operands/copies.h"
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 

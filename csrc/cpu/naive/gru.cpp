@@ -4,6 +4,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 #include "cpu/workspace.h"
+#include "operands/gru.h"
 
 namespace eb::EB_ISA {
 namespace {

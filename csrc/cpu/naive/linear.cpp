@@ -3,6 +3,7 @@
 
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
+#include "operands/linear.h"
 
 namespace eb::EB_ISA {
 namespace {

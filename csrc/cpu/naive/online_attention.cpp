@@ -1,10 +1,10 @@
 // Naive rung of online attention: one thread a query.
 #include <omp.h>
 
-#include "common/attention_operands.h"
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 #include "cpu/workspace.h"
+#include "operands/attention_backward.h"
 
 namespace eb::EB_ISA {
 namespace {

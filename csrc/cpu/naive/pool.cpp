@@ -3,6 +3,7 @@
 
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
+#include "operands/pool.h"
 
 namespace eb::EB_ISA {
 int pool2d(EbPool kind, EbDtype dtype, const PoolShape& s, const EbPoolArrays& arrays, int threads, OpCounts* counts,

@@ -4,6 +4,8 @@
 #include "cpu/dispatch.h"
 #include "cpu/rungs.h"
 #include "cpu/workspace.h"
+#include "operands/layer_norm.h"
+#include "operands/softmax.h"
 
 namespace eb::EB_ISA {
 namespace {

@@ -6,6 +6,7 @@
 #include "cpu/rungs.h"
 #include "cpu/tuned/attention.h"
 #include "cpu/workspace.h"
+#include "operands/attention.h"
 
 namespace eb::EB_ISA {
 namespace {

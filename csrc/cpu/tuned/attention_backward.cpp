@@ -2,10 +2,10 @@
 // queries, tiles of queries and tiles of keys.
 #include "kernels/attention_backward.h"
 
-#include "common/attention_operands.h"
 #include "cpu/rungs.h"
 #include "cpu/tuned/attention.h"
 #include "cpu/workspace.h"
+#include "operands/attention_backward.h"
 
 namespace eb::EB_ISA {
 namespace {

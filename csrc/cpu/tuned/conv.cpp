@@ -6,6 +6,7 @@
 #include "cpu/tuned/conv_pointwise.h"
 #include "cpu/tuned/patches.h"
 #include "cpu/workspace.h"
+#include "operands/conv.h"
 
 namespace eb::EB_ISA {
 namespace {

@@ -5,6 +5,7 @@
 #include "cpu/rungs.h"
 #include "cpu/tuned/patches.h"
 #include "cpu/workspace.h"
+#include "operands/conv.h"
 
 namespace eb::EB_ISA {
 namespace {

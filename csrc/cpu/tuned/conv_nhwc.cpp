@@ -6,6 +6,7 @@
 #include "cpu/tuned/patches.h"
 #include "cpu/workspace.h"
 #include "kernels/pool.h"
+#include "operands/conv.h"
 
 namespace eb::EB_ISA {
 namespace {

@@ -3,6 +3,7 @@
 
 #include "cpu/rungs.h"
 #include "cpu/tuned/isa.h"
+#include "operands/copies.h"
 
 namespace eb::EB_ISA {
 namespace {

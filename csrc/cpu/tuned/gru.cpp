@@ -5,6 +5,7 @@
 #include "cpu/rungs.h"
 #include "cpu/tuned/gru_tile.h"
 #include "cpu/workspace.h"
+#include "operands/gru.h"
 
 namespace eb::EB_ISA {
 namespace {

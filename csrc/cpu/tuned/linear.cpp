@@ -5,6 +5,7 @@
 #include "cpu/rungs.h"
 #include "cpu/tuned/gemm.h"
 #include "cpu/workspace.h"
+#include "operands/linear.h"
 
 namespace eb::EB_ISA {
 namespace {

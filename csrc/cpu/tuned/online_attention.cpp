@@ -3,10 +3,10 @@
 
 #include <omp.h>
 
-#include "common/attention_operands.h"
 #include "cpu/rungs.h"
 #include "cpu/tuned/attention.h"
 #include "cpu/workspace.h"
+#include "operands/attention_backward.h"
 
 namespace eb::EB_ISA {
 namespace {

@@ -4,6 +4,7 @@
 #include "cpu/rungs.h"
 #include "cpu/tuned/isa.h"
 #include "cpu/workspace.h"
+#include "operands/pool.h"
 
 namespace eb::EB_ISA {
 namespace {

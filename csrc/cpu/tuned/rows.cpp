@@ -6,6 +6,8 @@
 #include "cpu/rungs.h"
 #include "cpu/tuned/isa.h"
 #include "cpu/workspace.h"
+#include "operands/layer_norm.h"
+#include "operands/softmax.h"
 
 namespace eb::EB_ISA {
 namespace {

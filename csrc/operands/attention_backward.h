@@ -1,8 +1,8 @@
 // Operands of attention's backward pass and of its online form, for every device.
 #pragma once
 
+#include "common/address.h"
 #include "common/c_api.h"
-#include "common/operands.h"
 #include "kernels/attention_backward.h"
 #include "kernels/online_attention.h"
 
