@@ -55,16 +55,15 @@ format: $(VENV)/.dev  ## rewrite the sources in the project's format
 codegen: $(VENV)/.dev  ## machine code of every kernel on every rung beside its twin over bare types (about a minute)
 	ENERGYBENCH_CODEGEN=all $(BIN)/python -m pytest -q tests/codegen
 
-# A second build of the CPU kernels, with AddressSanitizer and UBSan, in build/sanitize; the package's own stays as it is.
-# Leaks are not looked for: Python itself keeps memory until it ends.
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+# A second build, with AddressSanitizer and UBSan, in build/sanitize; the package's own stays as it is. Every rung, plain;
+# the counting kernels, from the same bodies, are as in the package. Leaks are not looked for: Python keeps memory.
+SANITIZED := LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/sanitize/lib $(BIN)/python -P
 sanitize: $(VENV)/.dev  ## the native kernels' tests under AddressSanitizer and UBSan
-	ENERGYBENCH_CUDA=off CXX="g++ $(SANITIZE)" ENERGYBENCH_CPU_FLAGS="-O1 -g -mavx2 -mfma $(SANITIZE)" $(BIN)/python setup.py --quiet \
+	ENERGYBENCH_CUDA=off ENERGYBENCH_SANITIZE=address,undefined $(BIN)/python setup.py --quiet \
 		build --build-lib build/sanitize/lib --build-temp build/sanitize/temp
-	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-		PYTHONPATH=build/sanitize/lib $(BIN)/python -P -c 'import energybench._cpu as c; assert "-fsanitize=address" in c.compile_flags, c.__file__'
-	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-		PYTHONPATH=build/sanitize/lib $(BIN)/python -P -m pytest -q tests/counts tests/parity
+	$(SANITIZED) -c 'import energybench._cpu as c; assert "-fsanitize=address" in c.compile_flags, c.__file__'
+	$(SANITIZED) -m pytest -q --timeout 1800 --numprocesses 2 --dist loadfile tests/counts tests/parity
 
 mutate: $(VENV)/.dev  ## plant every bug of tests/bugs in a copy and expect its tests to fail
 	$(BIN)/python scripts/mutate.py

@@ -6,6 +6,7 @@ Everything else about the package stands in pyproject.toml. Environment:
 ``ENERGYBENCH_CUDA_ARCH``  one architecture, such as ``90a``; default 80, 90a and PTX of 90 for newer ones
 ``ENERGYBENCH_CPU_FLAGS``  instead of ``-O3 -mavx2 -mfma``, for a processor without AVX2
 ``ENERGYBENCH_WERROR``     ``1``: a warning in our sources is an error
+``ENERGYBENCH_SANITIZE``   such as ``address,undefined``: everything but the counting kernels under these sanitizers
 """
 
 from __future__ import annotations
@@ -66,14 +67,32 @@ def tuned_rungs() -> dict[str, tuple[int, list[str]]]:
     return rungs
 
 
+def sanitizers() -> list[str]:
+    """What ``ENERGYBENCH_SANITIZE`` asks for, nothing by default.
+
+    Left out of UBSan: null, object-size, alignment and pointer-overflow, checks of each captured reference and address
+    on which g++ spends minutes a unit (what is read or written there is AddressSanitizer's to see), and vptr, for there
+    are no virtual functions.
+    """
+    asked = os.environ.get("ENERGYBENCH_SANITIZE", "")
+    if not asked:
+        return []
+    left_out = "null,object-size,alignment,pointer-overflow,vptr"
+    return [f"-fsanitize={asked}", f"-fno-sanitize={left_out}", "-fno-sanitize-recover=undefined", "-g1"]
+
+
 def policies() -> dict[str, list[str]]:
     """Suffix of a rung → flags after the rung's: every file of cpu/naive and cpu/tuned is compiled for each policy.
 
     Counting may be slow (a layer of 224×224 in seconds), so it is optimised no more than that asks for; with
-    contraction off it agrees bit for bit. At -O1 g++ warns of numbers that are set lane by lane.
+    contraction off it agrees bit for bit. At -O1 g++ warns of numbers that are set lane by lane. Under sanitizers the
+    plain unit is not optimised and its bodies stay apart: inlined by force they took g++ minutes a unit.
     """
+    plain = ["-DEB_OPS=PlainOps"]
+    if sanitizers():
+        plain = ["-DEB_OPS=UnitPlainOps", "-DEB_SANITIZED_UNIT", "-O0", "-Wno-maybe-uninitialized", *sanitizers()]
     return {
-        "": ["-DEB_OPS=PlainOps"],
+        "": plain,
         "_counting": ["-DEB_OPS=UnitCountingOps", "-DEB_COUNTING_UNIT", "-O1", "-Wno-maybe-uninitialized"],
     }
 
@@ -147,22 +166,22 @@ class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types h
                     commands.append((source, unit, command))
             elif "/bindings/" in source:
                 define = [
-                    f'-DEB_COMPILE_FLAGS="{" ".join(kernel_flags + NUMERICS)}"',
+                    f'-DEB_COMPILE_FLAGS="{" ".join(kernel_flags + NUMERICS + sanitizers())}"',
                     f'-DEB_RUNG_FLAGS="{";".join(f"{r}={w} {shlex.join(f)}" for r, (w, f) in tuned_rungs().items())}"',
                     f'-DEB_CUDA_FLAGS="{" ".join(NVCC_FLAGS)}"',
                     f'-DEB_CUDA_ARCHITECTURES="{" ".join(f.rpartition("code=")[2] for f in cuda_architectures())}"',
                 ]
                 pybind = [f"-isystem{get_include()}", *(f"-isystem{d}" for d in self.compiler.include_dirs)]
-                commands.append((source, "", [*self._cxx(), "-O2", *host, *define, *pybind]))
+                commands.append((source, "", [*self._cxx(), "-O2", *host, *define, *pybind, *sanitizers()]))
             else:
-                commands.append((source, "", [*self._cxx(), *kernel_flags, "-fopenmp", *host]))
+                commands.append((source, "", [*self._cxx(), *kernel_flags, "-fopenmp", *host, *sanitizers()]))
         with ThreadPoolExecutor(max_workers=2) as pool:
             objects = list(pool.map(lambda command: self._compile(*command), commands))
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         # Written beside and moved into place: a process that has the old module mapped keeps a whole file.
         fresh = target.with_suffix(".new")
-        self._run([*self._cxx(), "-shared", *objects, *ext.extra_link_args, "-o", str(fresh)])
+        self._run([*self._cxx(), "-shared", *sanitizers(), *objects, *ext.extra_link_args, "-o", str(fresh)])
         fresh.replace(target)
 
     def _cxx(self) -> list[str]:

@@ -4,9 +4,9 @@
 #include <cstdint>
 
 // EB_FORCED    inlined by force, everywhere
-// EB_INLINE    the same for kernel bodies, except in a unit that only counts: that compiles in half the time so, and
-// may
-//              be slow. There every body depends on the unit's own policy, so its code is the unit's own too.
+// EB_INLINE    the same for kernel bodies, except in a unit that only counts, or that sanitizers look at: that may
+//              be slow, and compiles in half the time so, or less. There every body depends on the unit's own policy,
+//              so its code is the unit's own too.
 // EB_ALWAYS_INLINE    EB_INLINE for a lambda's body: after its parameters
 #if defined(__CUDACC__)
 #define EB_HD __host__ __device__
@@ -15,7 +15,7 @@
 #define EB_HD
 #define EB_FORCED inline __attribute__((always_inline))
 #endif
-#if defined(EB_COUNTING_UNIT)
+#if defined(EB_COUNTING_UNIT) || defined(EB_SANITIZED_UNIT)
 #define EB_INLINE inline
 #define EB_ALWAYS_INLINE
 #else

@@ -16,6 +16,9 @@
 #include "common/lanes.h"
 #include "common/op_counts.h"
 #include "common/random.h"
+#include "common/unrolled.h"
+
+#include <limits>
 
 namespace eb {
 
@@ -201,6 +204,12 @@ class BasicOps {
   EB_HD EB_FORCED Scalar<T> negative_infinity() const {
     return Scalar<T>(static_cast<T>(-HUGE_VAL));
   }
+  // The finite number below all others: where a running maximum begins that is subtracted before any is found.
+  template <class T>
+  EB_HD EB_FORCED Scalar<T> lowest() const {
+    constexpr T kLowest = std::numeric_limits<T>::lowest();
+    return Scalar<T>(kLowest);
+  }
   template <class T>
   EB_HD EB_FORCED Scalar<T> parameter(const Parameter<T>& p) const {
     return Scalar<T>(p.value_);
@@ -379,13 +388,14 @@ class BasicOps {
     }
     return Vec<Value, W>(result);
   }
-  // Rows become columns: moves between registers, no work and no traffic.
+  // Rows become columns: moves between registers, no work and no traffic. Unrolled before anything is optimised, or the
+  // rows would lie in memory.
   template <class T, int W>
   EB_HD EB_FORCED void transpose(Vec<T, W> (&rows)[W]) const {
     Pack<T, W> packs[W];
-    for (int r = 0; r < W; ++r) packs[r] = rows[r].lanes_;
+    unrolled<W>([&](auto r) __attribute__((always_inline)) { packs[r] = rows[r].lanes_; });
     lanes::transpose<T, W>(packs);
-    for (int r = 0; r < W; ++r) rows[r] = Vec<T, W>(packs[r]);
+    unrolled<W>([&](auto r) __attribute__((always_inline)) { rows[r] = Vec<T, W>(packs[r]); });
   }
   template <class T, int W>
   EB_HD EB_FORCED Vec<T, W> mac(Vec<T, W> a, Vec<T, W> b, Vec<T, W> c) {
@@ -627,3 +637,13 @@ using PlainOps = BasicOps<NoTally>;
 using CountingOps = BasicOps<Tally>;
 
 }  // namespace eb
+
+// PlainOps of one translation unit alone, whose bodies are not inlined by force: see cpu/dispatch.h on UnitCountingOps.
+#if defined(EB_SANITIZED_UNIT)
+namespace eb {
+namespace {
+struct UnitNoTally : NoTally {};
+}  // namespace
+using UnitPlainOps = BasicOps<UnitNoTally>;
+}  // namespace eb
+#endif

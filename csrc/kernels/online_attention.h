@@ -5,7 +5,8 @@
 //   m' = max(m, s)   c = exp(m − m')   l' = c·l + Σ exp(s − m')   a' = c·a + Σ exp(s − m') v      y = a / l   lse = m +
 //   log l
 //
-// The first block has nothing to scale. Masked keys are skipped, not computed.
+// The first block has nothing to scale. Masked keys are skipped, not computed. m begins at the lowest finite number and
+// not at −∞: a first block whose scores are all −∞ then weighs nothing, where −∞ − −∞ would make NaN of the query.
 #pragma once
 
 #include "common/ops.h"
@@ -40,7 +41,7 @@ EB_HD EB_INLINE void online_attention_naive(Ops& ops, const OnlineAttentionOpera
   ops.template skip_macs<T>(2 * s.D * (s.S_k - keys));
 
   const auto scale = ops.parameter(a.scale);
-  auto largest = ops.template negative_infinity<T>();
+  auto largest = ops.template lowest<T>();
   auto total = ops.constant(Constant<T, 0>{});
   auto correction = ops.constant(Constant<T, 1>{});
   for (Index first = 0; first < keys; first += kOnlineBlock) {
@@ -106,7 +107,7 @@ EB_HD EB_INLINE void online_attention_tile(Ops& ops, const OnlineAttentionOperan
   const auto zero = ops.broadcast(lanes, ops.constant(Constant<T, 0>{}));
   using Number = typename Ops::template Scalar<T>;
   OnlineStates<Number, kRows> states(
-      {{ops.template negative_infinity<T>()}, {ops.constant(Constant<T, 0>{})}, ops.constant(Constant<T, 1>{})});
+      {{ops.template lowest<T>()}, {ops.constant(Constant<T, 0>{})}, ops.constant(Constant<T, 1>{})});
   for (Index r = 0; r < kRows; ++r) {
     ops.template skip_macs<T>(2 * s.D * (s.S_k - s.visible_keys(i + r)));
   }

@@ -87,6 +87,11 @@ struct RawPolicy : std::conditional_t<kPart, raw::First, raw::Whole> {
     return static_cast<T>(-HUGE_VAL);
   }
   template <class T>
+  EB_HD EB_FORCED T lowest() const {
+    constexpr T kLowest = std::numeric_limits<T>::lowest();
+    return kLowest;
+  }
+  template <class T>
   EB_HD EB_FORCED T parameter(T p) const {
     return p;
   }
@@ -210,7 +215,16 @@ struct RawPolicy : std::conditional_t<kPart, raw::First, raw::Whole> {
 #undef EB_OPERATOR
   template <class V>
   EB_HD EB_FORCED V if_positive(V x, V a, V b) const {
-    return x > 0 ? a : b;
+    if constexpr (raw::kNumber<V>) {
+      // Two objects to choose from, so that `b` is worked out whatever x is, as in ops.h: a loop of that becomes vectors.
+      struct Number {
+        V value;
+      };
+      const Number yes{a}, no{b};
+      return (x > 0 ? yes : no).value;
+    } else {
+      return x > 0 ? a : b;
+    }
   }
   template <class V>
   EB_HD EB_FORCED V if_at_most_zero(V x, V a, V b) const {

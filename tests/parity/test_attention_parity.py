@@ -109,20 +109,31 @@ def test_attention_takes_and_gives_numpy():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_scores_of_minus_infinity_weigh_nothing(dtype, rungs_here, assert_within):
-    """Whole blocks of them too, but that a query's first block makes NaN online, as docs/kernels/attention.md says."""
+    """Whole blocks of 64 too, the first one above all, which would leave an online maximum at −∞."""
     q, k, v = tensors(1, 2, 9, 150, 4, dtype)
     q = q.abs()
-    nothing = {"a key": slice(3, 4), "a later block": slice(64, 128), "the first block": slice(0, 64)}
-    for where, keys in nothing.items():
+    nothing = {"a key": (3, 4), "the first block": (0, 64), "a later one": (64, 128), "all but the last": (0, 149)}
+    for first, end in nothing.values():
         masked = k.clone()
-        masked[:, :, keys] = float("-inf")
+        masked[:, :, first:end] = float("-inf")
         reference = explicit(q.double(), masked.double(), v.double(), causal=False)
+        sums = torch.logsumexp(q.double() @ masked.double().mT / 2, -1)
         assert not torch.isnan(reference).any()
         for variant in rungs_here("attention"):
             assert_within(kernels.attention(q, masked, v, variant=variant), reference, TOLERANCE[dtype])
             y, lse = kernels.online_attention(q, masked, v, variant=variant)
-            if where == "the first block":
-                assert torch.isnan(y).all()
-                assert torch.isnan(lse).all()
-            else:
-                assert_within(y, reference, TOLERANCE[dtype])
+            assert_within(y, reference, TOLERANCE[dtype])
+            assert_within(lse, sums, TOLERANCE[dtype] * (2 + sums.abs()))
+
+
+def test_a_query_whose_scores_are_all_minus_infinity_is_nan_as_in_torch(rungs_here):
+    q, k, v = tensors(1, 1, 5, 70, 4, torch.float32)
+    k[:] = float("-inf")
+    q = q.abs()
+    expected = torch.softmax(q @ k.mT, -1) @ v
+    assert torch.isnan(expected).all()
+    for variant in rungs_here("attention"):
+        y, lse = kernels.online_attention(q, k, v, variant=variant)
+        assert torch.isnan(kernels.attention(q, k, v, variant=variant)).all()
+        assert torch.isnan(y).all()
+        assert torch.equal(lse, torch.logsumexp(q @ k.mT, -1))
