@@ -12,7 +12,15 @@ from energybench.kernels import native
 from energybench.kernels.arrays import Workspace, address_of
 from energybench.kernels.ladder import AUTO, choose_rung, refuse_what_cannot_run
 from energybench.kernels.operator import Operator
-from energybench.kernels.repeat import PreparedCall, Trace, native_failure, remember, table_of
+from energybench.kernels.repeat import (
+    PreparedCall,
+    Trace,
+    arrays_in,
+    native_failure,
+    places_by_address,
+    remember,
+    table_of,
+)
 from energybench.records.op_counts import OpCounts
 
 if TYPE_CHECKING:
@@ -49,7 +57,7 @@ class Call:
         trace: Trace | None,
         arrays: Mapping[str, object],
     ) -> None:
-        self.name, self.counting, self.dtype, self._trace = operator.name, counting, dtype, trace
+        self.name, self.counting, self.dtype, self.trace = operator.name, counting, dtype, trace
         self.function = operator.runs or operator.name
         self.workspace = Workspace(arrays)
         device = self.workspace.device
@@ -62,24 +70,21 @@ class Call:
 
     def dense(self, array: Any) -> Any:
         """The same values where the kernel can read them."""
-        dense = self.workspace.dense(array)
-        if self._trace is not None:
-            self._trace.dense.append((array, dense))
-        return dense
+        return self.workspace.dense(array)
 
     def allocate(self, name: str, *shape: int, dtype: str | None = None) -> Any:
         """Memory for a result or for scratch, of the call's element type unless `dtype` says otherwise."""
         memory = self.workspace.allocate(name, shape, dtype or self.dtype)
-        if self._trace is not None:
-            self._trace.memory.append(memory)
+        if self.trace is not None:
+            self.trace.memory.append(memory)
         return memory
 
     def run_cpu(self, *arguments: Any, function: str | None = None) -> OpCounts | None:
         """Run the operator's native function, or another one of that name."""
         native_function: Callable[..., Any] = getattr(native.cpu(), function or self.function)
         whole = (*arguments, self.variant, self.threads, self.counting)
-        if self._trace is not None:
-            self._trace.calls.append((native_function, whole))
+        if self.trace is not None:
+            self.trace.calls.append((native_function, whole))
         try:
             return _issued(native_function(*whole))
         except RuntimeError as error:
@@ -100,8 +105,8 @@ class Call:
 
     def finish(self, counts: OpCounts | None, *outputs: Any) -> Outcome:
         """The outcome, with results of the caller's kind; an output that was not asked for is None and stays so."""
-        if self._trace is not None:
-            self._trace.outputs = outputs
+        if self.trace is not None:
+            self.trace.outputs = outputs
         results = (None if output is None else self.workspace.result(output) for output in outputs)
         return Outcome(tuple(results), counts, self.variant)
 
@@ -155,10 +160,11 @@ def prepare_call(operator: Operator, *arrays: Any, **options: Any) -> PreparedCa
     outcome = launch(operator, *arrays, trace=trace, **options)
     if not trace.calls:
         raise UsageError(f"a call of {operator.name} on CUDA cannot be prepared; call it each time")
-    for given, dense in trace.dense:
-        if dense is not None and address_of(given) != address_of(dense):
+    known = places_by_address(trace, arrays)
+    for array in (array for _, arguments in trace.calls for array in arrays_in(arguments)):
+        if known.get(address_of(array), (-1, 0))[1] != array.nbytes:
             raise UsageError(
-                f"an array of shape {list(given.shape)} is not contiguous, and {operator.name} would read a copy of it "
+                f"an array of shape {list(array.shape)} is not contiguous, and {operator.name} would read a copy of it "
                 "at every run; give its contiguous()"
             )
     return PreparedCall(operator.name, outcome.variant, outcome.outputs, tuple(trace.calls))

@@ -17,7 +17,7 @@ import numpy as np
 
 from energybench.errors import UsageError
 from energybench.kernels.arrays import KERNEL_DTYPES, PLACE_DTYPES, common_dtype, describe
-from energybench.kernels.call import Begin, Call, Outcome, launch, run
+from energybench.kernels.call import Begin, Call, Outcome, launch
 from energybench.kernels.closed_form import CountRequest
 from energybench.kernels.ladder import CPU_ALONE
 from energybench.kernels.operator import Operator
@@ -83,14 +83,14 @@ def _launch(body: Callable[..., Any], begin: Begin, _composed: Composed, *arrays
 
     def part(operator: Operator, *of_part: Any, **more: Any) -> Any:
         more |= {"variant": call.variant, "threads": call.threads}
-        if not call.counting:
-            return _alone(run(operator, *of_part, **more))
-        outcome = launch(operator, *of_part, counting=True, **more)
+        outcome = launch(operator, *of_part, counting=call.counting, trace=call.trace, **more)
         if outcome.counts is not None:
             counts.append(outcome.counts)
         return _alone(outcome.outputs)
 
     outputs = _outputs(body(part, *arrays, **options))
+    if call.trace is not None:
+        call.trace.outputs = outputs
     total = OpCounts.sum(counts, traffic_basis="issued") if call.counting else None
     return Outcome(outputs, total, call.variant)
 

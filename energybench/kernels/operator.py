@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from energybench.kernels.closed_form import CountRequest
@@ -38,11 +38,12 @@ class Operator:
     launch: Callable[..., Outcome]
     runs: str | None = None
     repeatable: bool = True
+    #: The function's name: ``conv2d``, ``conv2d_backward``, ``sgd_step``; made once, for every call asks for it.
+    name: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """The function's name: ``conv2d``, ``conv2d_backward``, ``sgd_step``."""
-        return self.operator + {"forward": "", "backward": "_backward", "optimizer": "_step"}[self.direction]
+    def __post_init__(self) -> None:
+        end = {"forward": "", "backward": "_backward", "optimizer": "_step"}[self.direction]
+        object.__setattr__(self, "name", self.operator + end)
 
     @property
     def variants(self) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 The first call of a kind goes the long way (`energybench.kernels.call.launch`), which a `Trace` watches. What it found
 out holds for every call whose arrays have the same types, element types and shapes and whose options are the same, so
-such a call is made again by the compiled module with its own arrays in the seats of the first one's. What can differ
+such a call, of one kernel or of several in sequence, is made again by the compiled module with its own arrays in the
+places of the first one's. What can differ
 between two such calls is looked at anew each time: dense, aligned, on the CPU, no gradient, no other dtype or shape.
 Whatever does not fit goes the long way and is refused, or copied, there.
 """
@@ -10,7 +11,7 @@ Whatever does not fit goes the long way and is refused, or copied, there.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -35,18 +36,17 @@ def native_failure(name: str, error: RuntimeError) -> NativeModuleError:
 class Trace:
     """What a launch on the CPU did, for making it again.
 
-    `dense`   the caller's array and what the kernel is given in its place
-    `memory`  what was allocated
-    `calls`   native functions with all their arguments
+    `memory`   what was allocated
+    `calls`    native functions with all their arguments
+    `outputs`  what the launch returned; it may have the shape that the caller sees where `memory` has another
     """
 
-    dense: list[tuple[Any, Any]] = field(default_factory=list)
     memory: list[Any] = field(default_factory=list)
     calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = field(default_factory=list)
     outputs: tuple[Any, ...] = ()
 
 
-#: Kernel → its ``RepeatTable`` of the compiled module.
+#: Operator's name → its ``RepeatTable`` of the compiled module.
 _TABLES: dict[str, Any] = {}
 
 
@@ -76,73 +76,95 @@ def _is_exactly_known(array: Any) -> bool:
     return type(array) in (torch.Tensor, torch.nn.Parameter)
 
 
+def _is_dense(array: Any) -> bool:
+    return bool(array.is_contiguous() if is_torch(array) else array.flags.c_contiguous)
+
+
+def places_by_address(trace: Trace, arrays: Sequence[Any]) -> dict[int, tuple[int, int]]:
+    """Address of each array that is dense and of each piece of memory → its place and its bytes.
+
+    Places are those of `arrays`, then those of the trace's memory. Of two arrays at one address the first has it.
+    """
+    places: dict[int, tuple[int, int]] = {}
+    for place, array in enumerate((*arrays, *trace.memory)):
+        if array is not None and _is_dense(array):
+            places.setdefault(address_of(array), (place, array.nbytes))
+    return places
+
+
+def arrays_in(arguments: Sequence[Any]) -> Iterator[np.ndarray[Any, np.dtype[Any]]]:
+    """The arrays among the arguments of a native call, and in lists of them."""
+    for argument in arguments:
+        if isinstance(argument, list):
+            yield from arrays_in(argument)
+        elif isinstance(argument, np.ndarray):
+            yield argument
+
+
 class _Seats:
-    """The arguments of a native call with an empty seat for each array.
+    """The arguments of native calls with an empty seat for each array.
 
     Raises LookupError for an array of unknown origin, and for one of two origins.
     """
 
     def __init__(self, trace: Trace, arrays: Sequence[Any]) -> None:
-        self._origins: dict[int, tuple[bool, int, int]] = {}
-        for given, dense in trace.dense:
-            if dense is not None:
-                (which,) = (i for i, array in enumerate(arrays) if array is given)
-                self._add(dense, False, which)
-        for which, memory in enumerate(trace.memory):
-            self._add(memory, True, which)
-        self.inputs: list[tuple[Any, int]] = []
-        self.results: list[tuple[Any, int]] = []
+        self._places = places_by_address(trace, arrays)
+        if len(self._places) < len(trace.memory) + sum(array is not None for array in arrays):
+            raise LookupError("two arrays at one address, or one that is not dense")
+        self._taken: list[tuple[Any, int]] = []
 
-    def _add(self, array: Any, is_memory: bool, which: int) -> None:
-        address = address_of(array)
-        if address in self._origins:
-            raise LookupError("two arrays at one address")
-        self._origins[address] = is_memory, which, array.nbytes
+    def place_of(self, array: Any) -> int:
+        """The place of an array that was given or allocated, whatever its shape is now."""
+        place, size = self._places[address_of(array)]
+        if array.nbytes != size or not _is_dense(array):
+            raise LookupError("a part of an array")
+        return place
 
-    def place(self, argument: Any) -> Any:
-        """The argument, or a seat for it."""
+    def _seated(self, argument: Any) -> Any:
         if isinstance(argument, list):
-            return [self.place(item) for item in argument]
+            return [self._seated(item) for item in argument]
         if not isinstance(argument, np.ndarray):
             if not _is_plain(argument):
                 raise LookupError(f"{argument!r} may change")
             return argument
-        is_memory, which, size = self._origins[address_of(argument)]
-        if argument.nbytes != size:
-            raise LookupError("a part of an array")
-        seat = native.cpu().seat(argument)
-        (self.results if is_memory else self.inputs).append((seat, which))
-        return seat
+        self._taken.append((native.cpu().seat(argument), self.place_of(argument)))
+        return self._taken[-1][0]
+
+    def call(self, arguments: Sequence[Any]) -> tuple[tuple[Any, ...], list[tuple[Any, int]]]:
+        """The arguments with seats for arrays, and the seats with their places."""
+        self._taken = []
+        return tuple(map(self._seated, arguments)), self._taken
 
 
 def remember(name: str, trace: Trace, arrays: Sequence[Any], options: Mapping[str, Any], threads: int | None) -> None:
     """Keep a call that was made, where its like can be made again without looking at it in Python."""
-    if len(trace.calls) != 1 or not all(map(_is_plain, options.values())) or not all(map(_is_exactly_known, arrays)):
+    if not trace.calls or not all(map(_is_plain, options.values())) or not all(map(_is_exactly_known, arrays)):
         return
-    (function, arguments), *_ = trace.calls
+    memory = [(array.shape, array.dtype) for array in trace.memory]
     try:
         seats = _Seats(trace, arrays)
-        seated = tuple(map(seats.place, arguments))
-        returned = [
-            -1 if output is None else next(i for i, memory in enumerate(trace.memory) if memory is output)
-            for output in trace.outputs
-        ]
-    except (LookupError, ValueError, StopIteration):
+        calls = [(function, *seats.call(arguments)) for function, arguments in trace.calls]
+        returned = []
+        for output in trace.outputs:
+            which = -1 if output is None else seats.place_of(output) - len(arrays)
+            if output is not None and which < 0:
+                return  # one of the caller's own arrays
+            if which >= 0:
+                memory[which] = tuple(output.shape), memory[which][1]
+            returned.append(which)
+        from_numpy = sys.modules["torch"].from_numpy if any(map(is_torch, arrays)) else None
+        table = _TABLES.setdefault(name, native.cpu().RepeatTable(_MOST_KINDS))
+        table.add(
+            [_likeness(array) for array in arrays],
+            dict(options),
+            native.default_threads() if threads is None else threads,
+            calls,
+            memory,
+            returned,
+            from_numpy,
+        )
+    except (LookupError, ValueError):
         return
-    from_numpy = sys.modules["torch"].from_numpy if any(map(is_torch, arrays)) else None
-    table = _TABLES.setdefault(name, native.cpu().RepeatTable(_MOST_KINDS))
-    table.add(
-        [_likeness(array) for array in arrays],
-        dict(options),
-        native.default_threads() if threads is None else threads,
-        function,
-        seated,
-        seats.inputs,
-        seats.results,
-        [(memory.shape, memory.dtype) for memory in trace.memory],
-        returned,
-        from_numpy,
-    )
 
 
 @dataclass(frozen=True, slots=True)

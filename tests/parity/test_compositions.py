@@ -14,6 +14,7 @@ from energybench import kernels
 from energybench.counting import count_model
 from energybench.errors import UsageError
 from energybench.kernels.compositions import OPERATORS
+from energybench.kernels.repeat import table_of
 from energybench.records.op_counts import OpCounts
 
 SHARED = ("macs", "nominal_macs", "other_flops", "load_bytes", "store_bytes")
@@ -215,6 +216,61 @@ def test_numpy_gives_the_same_bits(name):
     from_torch = getattr(kernels, case.kernel)(*case.arrays, **case.options)
     arrays = [None if a is None else a.numpy() for a in case.arrays]
     assert getattr(kernels, case.kernel)(*arrays, **case.options).tobytes() == from_torch.numpy().tobytes()
+
+
+def other_numbers(case: Case) -> list[Any]:
+    return [a.flip(0).contiguous() if a is not None else None for a in case.arrays]
+
+
+@EACH
+def test_a_call_of_the_same_kind_is_made_again_by_the_compiled_module(name):
+    case = CASES[name]()
+    options: Any = {"variant": "auto", "threads": 2, **case.options}
+    call = getattr(kernels, case.kernel)
+    first = call(*case.arrays, **options)
+    kept, others = first.clone(), other_numbers(case)
+    table = table_of(case.kernel)
+    assert table is not None
+    del options["threads"]
+    if name.startswith("padded"):
+        options |= {"stride": (1, 2), "dilation": 1, "groups": 1}
+    elif name in ("causal", "separable"):
+        options = {"stride": 1, "dilation": 1, "groups": 1, "padding": 0, **options}
+        del options["padding" if name == "causal" else "groups"]
+    elif case.kernel == "multi_head_attention":
+        options["causal"] = False
+    elif case.kernel == "feed_forward":
+        options = {"p": None, "seed": None, **options}
+    for arrays in (others, case.arrays, others):
+        again = table.run(tuple(arrays), options, 2)
+        assert again is not None
+        assert torch.equal(again[0], getattr(kernels, case.kernel)(*arrays, variant="auto", threads=1, **case.options))
+    assert torch.equal(first, kept)  # no later call wrote to it
+
+
+@EACH
+def test_a_prepared_composition_reads_its_arrays_anew(name):
+    case = CASES[name]()
+    call = kernels.prepare(case.kernel, *case.arrays, threads=1, **case.options)
+    others = other_numbers(case)
+    expected = getattr(kernels, case.kernel)(*others, threads=1, **case.options)
+    for array, other in zip(case.arrays, others, strict=True):
+        if array is not None:
+            array.copy_(other)
+    call.run()
+    assert torch.equal(call.outputs[0], expected)
+
+
+def test_a_composition_that_would_copy_its_array_is_looked_at_each_time():
+    case = attention(with_memory=False)
+    x = case.arrays[0].transpose(1, 2).contiguous().transpose(1, 2)
+    call = partial(kernels.multi_head_attention, x, *case.arrays[1:], heads=3, threads=1)
+    call()
+    x[:] = case.arrays[0].flip(0)
+    expected = kernels.multi_head_attention(x.contiguous(), *case.arrays[1:], heads=3, threads=1)
+    assert torch.equal(call(), expected)
+    with pytest.raises(UsageError, match="not contiguous, and multi_head_attention would read a copy"):
+        kernels.prepare("multi_head_attention", x, *case.arrays[1:], heads=3)
 
 
 @EACH

@@ -1,5 +1,5 @@
 // What the bindings of the CPU kernels share: numpy arrays in, addresses out, after checks; and the call without the
-// GIL.
+// GIL, or its frozen form.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "bindings/counts_dict.h"
+#include "bindings/cpu/frozen_call.h"
 #include "cpu/api.h"
 
 namespace eb::bindings {
@@ -82,11 +83,17 @@ inline EbVariant variant_of(const std::string& name) {
 }
 
 // Runs the kernel without the GIL; returns its counts, or None when it was not asked to count.
-// `kernel(variant, counts, error)` is the call of the C interface.
+// `kernel(variant, counts, error)` is the call of the C interface, which holds its shape and addresses by value: while
+// someone freezes, it is kept and not run.
 template <class Kernel>
 py::object run(const std::string& variant, int threads, bool counting, const Kernel& kernel) {
   require(threads >= 1, "threads must be at least 1");
   const EbVariant rung = variant_of(variant);
+  if (FrozenCall* into = freezing()) {
+    require(!counting, "a counting call cannot be frozen");
+    *into = FrozenCall(rung, kernel);
+    return py::none();
+  }
   eb::OpCounts counts;
   EbError error{};
   int status;

@@ -22,7 +22,7 @@ inline py::object attention(const py::array& q, const py::array& k, const py::ar
                                  output(y, "y", dtype, {s.B, s.Hn, s.S_q, s.D}),
                                  output(scratch, "scratch", dtype, {scratch.shape(0), scratch.shape(1)}),
                                  scratch.shape(1)};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_attention(rung, dtype, &s, &arrays, scale, threads, counts, error);
   });
 }
@@ -38,7 +38,7 @@ inline py::object attention_backward(const py::array& grad, const py::array& q, 
       input(grad, "grad", dtype, queries), input(q, "q", dtype, queries), input(k, "k", dtype, keys),
       input(v, "v", dtype, keys),          input(y, "y", dtype, queries), input(lse, "lse", dtype, {s.B, s.Hn, s.S_q}),
       output(dq, "dq", dtype, queries),    output(dk, "dk", dtype, keys), output(dv, "dv", dtype, keys)};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_attention_backward(rung, dtype, &s, &arrays, scale, threads, counts, error);
   });
 }
@@ -52,7 +52,7 @@ inline py::object online_attention(const py::array& q, const py::array& k, const
   const EbOnlineAttentionArrays arrays{input(q, "q", dtype, queries), input(k, "k", dtype, keys),
                                        input(v, "v", dtype, keys), output(y, "y", dtype, queries),
                                        output(lse, "lse", dtype, {s.B, s.Hn, s.S_q})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_online_attention(rung, dtype, &s, &arrays, scale, threads, counts, error);
   });
 }

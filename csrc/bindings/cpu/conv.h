@@ -34,7 +34,7 @@ inline py::object conv2d(const py::array& x, const py::array& w, const py::objec
   const EbConv2dArrays arrays{
       input(x, "x", dtype, {s.N, s.C_in, s.H, s.W}), input(w, "w", dtype, {s.C_out, s.C_in_per_group(), s.KH, s.KW}),
       input(bias, "bias", dtype, {s.C_out}), output(y, "y", dtype, {s.N, s.C_out, s.H_out(), s.W_out()})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_conv2d(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }
@@ -50,7 +50,7 @@ inline py::object conv2d_backward(const py::array& dy, const py::array& x, const
                                       output(dx, "dx", dtype, {s.N, s.C_in, s.H, s.W}),
                                       output(dw, "dw", dtype, {s.C_out, s.C_in_per_group(), s.KH, s.KW}),
                                       output(db, "db", dtype, {s.C_out})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_conv2d_backward(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }

@@ -24,7 +24,7 @@ inline py::object conv2d_nhwc(const py::array& x, const py::array& w, const py::
   const EbConv2dArrays arrays{
       input(x, "x", dtype, {s.N, s.H, s.W, s.C_in}), input(w, "w", dtype, {s.C_out, s.KH, s.KW, s.C_in_per_group()}),
       input(bias, "bias", dtype, {s.C_out}), output(y, "y", dtype, {s.N, s.H_out(), s.W_out(), s.C_out})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_conv2d_nhwc(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }
@@ -44,7 +44,7 @@ inline py::object conv2d_nhwc_backward(const py::array& dy, const py::array& x, 
   const Index elements = eb_cpu_conv2d_nhwc_scratch(&s);
   require(elements == 0 || !scratch.is_none(), "scratch: memory for copies is missing");
   void* memory = output(scratch, "scratch", dtype, {elements});
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_conv2d_nhwc_backward(rung, dtype, &s, &arrays, memory, threads, counts, error);
   });
 }

@@ -31,7 +31,7 @@ inline py::object pad2d(bool forward, const py::array& small, const py::array& l
   const auto of_small = data_of(small, "x", dtype, {N, C, H, W}, !forward);
   const auto of_large = data_of(large, "y", dtype, {N, C, s.H_out(), s.W_out()}, forward);
   const EbPadArrays arrays{forward ? of_small : of_large, forward ? of_large : of_small};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return (forward ? eb_cpu_pad2d : eb_cpu_pad2d_backward)(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }
@@ -55,7 +55,7 @@ inline py::object transpose(const py::array& x, const py::array& y, const std::s
   const EbDtype dtype = dtype_of(x);
   const EbTransposeArrays arrays{input(x, "x", dtype, {s.batches, s.rows, s.columns, s.run}),
                                  output(y, "y", dtype, {s.batches, s.columns, s.rows, s.run})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_transpose(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }
@@ -77,7 +77,7 @@ inline py::object concat(const py::list& parts, const py::array& y, const std::s
     width += part.shape(1);
   }
   arrays.y = output(y, "y", dtype, {arrays.rows, width});
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_concat(rung, dtype, &arrays, threads, counts, error);
   });
 }
@@ -90,7 +90,7 @@ inline py::object gather(const py::array& table, const py::array& index, const p
   const EbDtype dtype = dtype_of(table);
   const EbGatherArrays arrays{input(table, "table", dtype, {s.rows, s.n}), data_of(index, "index", {s.count}, false),
                               output(y, "y", dtype, {s.count, s.n})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_gather(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }

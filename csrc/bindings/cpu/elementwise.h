@@ -28,7 +28,7 @@ py::object elementwise(const py::object& w, const py::list& inputs, const py::li
     arrays.outputs[i] = output(outputs[i], "output", dtype, {i == 0 ? repeats * n : n});
   }
   for (std::size_t i = 0; i < parameters.size(); ++i) arrays.parameters[i] = parameters[i];
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_elementwise(rung, kFunction, dtype, n, &arrays, threads, counts, error);
   });
 }

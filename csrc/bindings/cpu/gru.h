@@ -33,7 +33,7 @@ inline py::object gru(const py::array& x, const py::array& h0, const py::array& 
                            output(h_n, "h_n", dtype, {s.B, s.H}),
                            output(state, "state", dtype, {2, s.B, s.H}),
                            output(gates, "gates", dtype, {s.T, s.B, s.kept(), s.H})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_gru(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }
@@ -67,7 +67,7 @@ inline py::object gru_backward(const py::array& grad, const py::object& grad_h, 
       output(db_ih, "db_ih", dtype, {3 * s.H}),      output(db_hh, "db_hh", dtype, {3 * s.H}),
       output(dw_io, "dw_io", dtype, {s.H, s.I}),     output(dw_ho, "dw_ho", dtype, {s.H, s.H}),
       output(db_io, "db_io", dtype, {s.H}),          output(db_ho, "db_ho", dtype, {s.H})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_gru_backward(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }

@@ -21,7 +21,7 @@ inline py::object linear(const py::array& x, const py::array& w, const py::objec
   const EbLinearArrays arrays{input(x, "x", dtype, {x.shape(0), x.shape(1)}),
                               input(w, "w", dtype, {w.shape(0), w.shape(1)}), input(bias, "bias", dtype, {s.N}),
                               output(y, "y", dtype, {s.M, s.N})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_linear(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }
@@ -37,7 +37,7 @@ inline py::object linear_backward(const py::array& grad, const py::array& x, con
                                       output(dx, "dx", dtype, {x.shape(0), x.shape(1)}),
                                       output(dw, "dw", dtype, {w.shape(0), w.shape(1)}),
                                       output(db, "db", dtype, {s.N})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_linear_backward(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }

@@ -35,7 +35,7 @@ py::object pool2d(const py::array& x, const py::array& y, const py::object& winn
   const EbPoolArrays arrays{input(x, "x", dtype, {s.N, s.C, s.H, s.W}),
                             output(y, "y", dtype, {s.N, s.C, s.H_out(), s.W_out()}),
                             places(winners, "winners", s, true)};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_pool2d(rung, kKind, dtype, &s, &arrays, threads, counts, error);
   });
 }
@@ -49,7 +49,7 @@ py::object pool2d_backward(const py::array& grad, const py::object& winners, con
   const EbDtype dtype = dtype_of(dx);
   const EbPoolArrays arrays{input(grad, "grad", dtype, {s.N, s.C, s.H_out(), s.W_out()}),
                             output(dx, "dx", dtype, {s.N, s.C, s.H, s.W}), places(winners, "winners", s, false)};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_pool2d_backward(rung, kKind, dtype, &s, &arrays, threads, counts, error);
   });
 }

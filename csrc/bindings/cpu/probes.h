@@ -15,7 +15,7 @@ inline py::object probe_fma(const py::array& x, const py::array& y, Index steps,
   const FmaProbeShape s{x.shape(0), steps, wide};
   const void* source = input(x, "x", dtype, {s.streams, 14, lanes});
   void* target = output(y, "y", dtype, {s.streams});
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_probe_fma(rung, dtype, &s, source, target, threads, counts, error);
   });
 }
@@ -27,7 +27,7 @@ inline py::object probe_stream(const py::array& x, const py::array& y, Index rep
   const StreamProbeShape s{x.shape(0), repeats};
   const void* source = input(x, "x", dtype, {s.n});
   void* target = output(y, "y", dtype, {s.n});
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_probe_stream(rung, dtype, &s, source, target, threads, counts, error);
   });
 }
@@ -65,7 +65,7 @@ inline py::object probe(const std::string& kind, const py::object& x, const py::
     arrays.x = input(x, "x", dtype, {n});
     arrays.y = output(y, "y", dtype, {sums ? (n + kProbeBlock - 1) / kProbeBlock : n});
   }
-  return run(variant, threads, counting, [&](EbVariant, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant, OpCounts* counts, EbError* error) {
     return eb_cpu_probe(probe, dtype, &s, &arrays, threads, counts, error);
   });
 }

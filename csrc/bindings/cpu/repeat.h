@@ -1,232 +1,57 @@
-// Memory for results, and calls that were made before.
+// Calls that were made before.
 //
-// The first call of a kernel is checked in Python (energybench/kernels/call.py), which leaves here what it found: what
-// the arrays and options were like, and the native call with a seat for each array. A later call of the same kind needs
-// none of those checks again: whether it is one is all that is looked at, anew for every call. Whatever is not exactly
-// alike (another type, shape, option, an array that is not dense or not aligned, a gradient) is left to Python.
+// The first call of a kernel, or of kernels in sequence, is checked in Python (energybench/kernels/call.py), which
+// leaves here what it found: what the arrays and options were like, and the native calls, which are frozen, with the
+// place of each array in them. A later call of the same kind needs none of those checks again: whether it is one is all
+// that is looked at, anew for every call. Whatever is not exactly alike (another type, shape, option, an array that is
+// not dense or not aligned, a gradient) is left to Python.
 #pragma once
 
+#include <algorithm>
 #include <array>
-#include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "bindings/cpu/arrays.h"
+#include "bindings/cpu/likeness.h"
+#include "bindings/cpu/result_blocks.h"
 
 namespace eb::bindings {
 
-// A cache line: no vector of a result straddles two.
-constexpr std::size_t kResultAlignment = 64;
-
-// Whether memory for results is filled with NaN (all bits set) before it is handed out: for tests.
-inline bool& poisoning() {
-  static bool on = false;
-  return on;
-}
-
-// Blocks of results that were given up, for the next of the same size: a call in a loop meets no new pages, as with the
-// allocator of a framework. Few and bounded; the GIL guards them.
-class ResultBlocks {
- public:
-  static ResultBlocks& get() {
-    static auto* blocks = new ResultBlocks;  // never destroyed: arrays may outlive everything
-    return *blocks;
-  }
-  // Null when there is not enough memory.
-  void* take(std::size_t bytes) {
-    for (std::size_t i = kept_.size(); i-- > 0;) {
-      if (kept_[i].second != bytes) continue;
-      void* block = kept_[i].first;
-      kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(i));
-      total_ -= bytes;
-      return block;
-    }
-    return std::aligned_alloc(kResultAlignment, bytes);
-  }
-  void give(void* block, std::size_t bytes) {
-    if (bytes > kMostBytes) return std::free(block);
-    while (kept_.size() >= kMostBlocks || total_ + bytes > kMostBytes) {
-      std::free(kept_.front().first);
-      total_ -= kept_.front().second;
-      kept_.erase(kept_.begin());
-    }
-    kept_.emplace_back(block, bytes);
-    total_ += bytes;
-  }
-  // Gives all back; their bytes.
-  std::size_t release() {
-    for (const auto& [block, bytes] : kept_) std::free(block);
-    kept_.clear();
-    return std::exchange(total_, 0);
-  }
-
- private:
-  static constexpr std::size_t kMostBlocks = 8, kMostBytes = std::size_t{64} << 20;
-  std::vector<std::pair<void*, std::size_t>> kept_;  // the longest kept first
-  std::size_t total_ = 0;
-};
-
-// An array of its own memory, not initialised. Raises MemoryError.
-inline py::array empty(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
-  std::size_t bytes = static_cast<std::size_t>(dtype.itemsize());
-  for (const py::ssize_t size : shape) {
-    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<std::size_t>(size), &bytes)) throw std::bad_alloc();
-  }
-  // a whole number of lines, and one at least
-  if (bytes > SIZE_MAX - kResultAlignment) throw std::bad_alloc();
-  const std::size_t whole = bytes == 0 ? kResultAlignment : (bytes + kResultAlignment - 1) & ~(kResultAlignment - 1);
-  void* memory = ResultBlocks::get().take(whole);
-  if (memory == nullptr) throw std::bad_alloc();
-  if (poisoning()) std::memset(memory, 0xff, bytes);
-  PyObject* owner = PyCapsule_New(memory, nullptr, [](PyObject* capsule) {
-    const auto size = reinterpret_cast<std::uintptr_t>(PyCapsule_GetContext(capsule));
-    ResultBlocks::get().give(PyCapsule_GetPointer(capsule, nullptr), size);
-  });
-  if (owner == nullptr || PyCapsule_SetContext(owner, reinterpret_cast<void*>(whole)) != 0)
-    throw py::error_already_set();
-  return py::array(dtype, shape, memory, py::reinterpret_steal<py::object>(owner));
-}
-
-// What an argument was like: None, a numpy array or a torch tensor.
-struct Likeness {
-  PyTypeObject* kind;             // exactly; null for None
-  bool is_numpy;                  //
-  py::object dtype;               // numpy's or torch's own object of the element type
-  std::vector<Index> shape;       //
-  std::uintptr_t alignment;       // bytes of an element
-  py::object layout, grad_is_on;  // torch.strided and torch.is_grad_enabled
-};
-
-// Names of torch's attributes, looked up at every call.
-struct TorchNames {
-  PyObject* dtype = PyUnicode_InternFromString("dtype");
-  PyObject* shape = PyUnicode_InternFromString("shape");
-  PyObject* layout = PyUnicode_InternFromString("layout");
-  PyObject* is_cpu = PyUnicode_InternFromString("is_cpu");
-  PyObject* requires_grad = PyUnicode_InternFromString("requires_grad");
-  PyObject* is_neg = PyUnicode_InternFromString("is_neg");
-  PyObject* is_contiguous = PyUnicode_InternFromString("is_contiguous");
-  PyObject* data_ptr = PyUnicode_InternFromString("data_ptr");
-  static const TorchNames& get() {
-    static const TorchNames names;  // kept to the end, as the interpreter keeps its own
-    return names;
-  }
-};
-
-// A question to an object; whether its answer is the object expected. An exception is another answer.
-inline bool answers(PyObject* object, PyObject* name, PyObject* expected) {
-  PyObject* found = PyObject_GetAttr(object, name);
-  if (found == nullptr) return PyErr_Clear(), false;
-  Py_DECREF(found);
-  return found == expected;
-}
-inline bool replies(PyObject* object, PyObject* method, PyObject* expected) {
-  PyObject* found = PyObject_CallMethodNoArgs(object, method);
-  if (found == nullptr) return PyErr_Clear(), false;
-  Py_DECREF(found);
-  return found == expected;
-}
-
-inline bool has_shape(PyObject* shape, const std::vector<Index>& expected) {
-  if (!PyTuple_Check(shape) || PyTuple_GET_SIZE(shape) != static_cast<Py_ssize_t>(expected.size())) return false;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    PyObject* size = PyTuple_GET_ITEM(shape, static_cast<Py_ssize_t>(i));
-    if (!PyLong_CheckExact(size) || PyLong_AsLongLong(size) != expected[i]) return PyErr_Clear(), false;
-  }
-  return true;
-}
-
-// The address of an array that is like another: dense, aligned, of the same type and shape. Null when it is not.
-inline void* address_if_numpy(PyObject* object, const Likeness& like) {
-  const auto array = py::reinterpret_borrow<py::array>(object);
-  constexpr int dense = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-  if ((array.flags() & dense) != dense || py::detail::array_proxy(object)->descr != like.dtype.ptr() ||
-      array.ndim() != static_cast<py::ssize_t>(like.shape.size())) {
-    return nullptr;
-  }
-  for (std::size_t i = 0; i < like.shape.size(); ++i) {
-    if (array.shape(static_cast<py::ssize_t>(i)) != like.shape[i]) return nullptr;
-  }
-  return const_cast<void*>(array.data());
-}
-
-inline void* address_if_torch(PyObject* tensor, const Likeness& like) {
-  const TorchNames& names = TorchNames::get();
-  if (!answers(tensor, names.dtype, like.dtype.ptr()) || !answers(tensor, names.layout, like.layout.ptr()) ||
-      !answers(tensor, names.is_cpu, Py_True) || !replies(tensor, names.is_neg, Py_False) ||
-      !replies(tensor, names.is_contiguous, Py_True)) {
-    return nullptr;
-  }
-  if (!answers(tensor, names.requires_grad, Py_False)) {
-    PyObject* on = PyObject_CallNoArgs(like.grad_is_on.ptr());
-    if (on == nullptr) return PyErr_Clear(), nullptr;
-    Py_DECREF(on);
-    if (on != Py_False) return nullptr;
-  }
-  const auto shape = py::reinterpret_steal<py::object>(PyObject_GetAttr(tensor, names.shape));
-  if (!shape || !has_shape(shape.ptr(), like.shape)) return PyErr_Clear(), nullptr;
-  const auto pointer = py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(tensor, names.data_ptr));
-  if (!pointer) return PyErr_Clear(), nullptr;
-  void* address = PyLong_AsVoidPtr(pointer.ptr());
-  if (address == nullptr) return PyErr_Clear(), nullptr;
-  return reinterpret_cast<std::uintptr_t>(address) % like.alignment == 0 ? address : nullptr;
-}
-
-// Whether two options are one: the same object, or plain values of one type with the same bits. 1, 1.0 and True differ,
-// as do 0.0 and -0.0.
-inline bool same_option(PyObject* a, PyObject* b) {
-  if (a == b) return true;
-  if (a == nullptr || b == nullptr || Py_TYPE(a) != Py_TYPE(b)) return false;
-  if (PyFloat_CheckExact(a)) {
-    const double x = PyFloat_AS_DOUBLE(a), y = PyFloat_AS_DOUBLE(b);
-    return std::memcmp(&x, &y, sizeof x) == 0;
-  }
-  if (PyTuple_CheckExact(a)) {
-    if (PyTuple_GET_SIZE(a) != PyTuple_GET_SIZE(b)) return false;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(a); ++i) {
-      if (!same_option(PyTuple_GET_ITEM(a, i), PyTuple_GET_ITEM(b, i))) return false;
-    }
-    return true;
-  }
-  return (PyLong_CheckExact(a) || PyUnicode_CheckExact(a)) && PyObject_RichCompareBool(a, b, Py_EQ) == 1;
-}
-
-// An array without memory of its own, which takes the place of another in the arguments of a native call.
-class Seat {
- public:
-  explicit Seat(py::array view) : view_(std::move(view)) {}
-  void take(void* address) const { py::detail::array_proxy(view_.ptr())->data = static_cast<char*>(address); }
-
- private:
-  py::array view_;
-};
-
-// An array of the same shape and element type at the same address, that keeps nothing alive.
+// An array of the same shape and element type at the same address, that keeps nothing alive: it takes the place of
+// another in the arguments of a native call that is frozen.
 inline py::array seat(const py::array& array) {
   const std::vector<py::ssize_t> shape(array.shape(), array.shape() + array.ndim());
   return py::array(array.dtype(), shape, array.data(), py::none());
 }
 
-// More arrays than any kernel has.
-constexpr std::size_t kMostArrays = 16;
-using Addresses = std::array<void*, kMostArrays>;
+// More arrays than any call has, its results and what lies between its parts included.
+constexpr std::size_t kMostPlaces = 64;
+using Addresses = std::array<void*, kMostPlaces>;
 
-// One call that was made: what it looked like, and how to make it again.
+// What a call is given to write to: a result, or memory that is needed from one native call to another, which may be
+// where other such memory was before.
+struct CallMemory {
+  std::vector<py::ssize_t> shape;
+  py::dtype dtype;
+  std::size_t bytes, first, last;  // native calls that have it
+  int result, scratch;             // which of the results, or of the scratch blocks; -1: none
+};
+
+// One call that was made: what it looked like, and how to make it again. Places are those of the arrays given, then
+// those of the memory.
 struct Repeat {
   std::vector<Likeness> arrays;
   py::dict options;
   py::object threads;
-  py::object function;
-  py::tuple arguments;
-  std::vector<std::pair<Seat, std::size_t>> inputs;   // and which of `arrays` sits there
-  std::vector<std::pair<Seat, std::size_t>> results;  // and which of `memory`
-  std::vector<std::pair<std::vector<py::ssize_t>, py::dtype>> memory;
-  std::vector<int> returned;  // which of `memory`; -1: None
-  py::object from_numpy;      // what makes a result the caller's kind of array; None: nothing need be done
+  std::vector<FrozenCall> calls;
+  std::vector<CallMemory> memory;
+  std::vector<std::size_t> scratch;  // bytes of each block
+  std::vector<int> returned;         // which of `memory`; -1: None
+  py::object from_numpy;             // what makes a result the caller's kind of array; None: nothing need be done
 
   // Whether a call is such a one; then `addresses` are its arrays'.
   bool fits(PyObject* const* given, std::size_t count, PyObject* given_options, PyObject* given_threads,
@@ -252,43 +77,89 @@ struct Repeat {
     return true;
   }
 
-  // The GIL is held from the first seat taken until the native call has read its addresses.
-  py::tuple make(const Addresses& addresses) const {
-    std::vector<py::array> owned;
-    owned.reserve(memory.size());
-    for (const auto& [shape, dtype] : memory) owned.push_back(empty(shape, dtype));
-    for (const auto& [seat, which] : inputs) seat.take(addresses[which]);
-    for (const auto& [seat, which] : results) seat.take(owned[which].mutable_data());
-    const auto done = py::reinterpret_steal<py::object>(PyObject_CallObject(function.ptr(), arguments.ptr()));
-    if (!done) throw py::error_already_set();
+  // Every native call, the GIL given away once. `addresses` has the arrays' and gets the memory's.
+  py::tuple make(Addresses& addresses) const {
+    std::vector<ScratchBlock> blocks;
+    blocks.reserve(scratch.size());
+    for (const std::size_t bytes : scratch) blocks.emplace_back(bytes);
+    std::vector<py::array> results;
+    for (std::size_t m = 0; m < memory.size(); ++m) {
+      const CallMemory& of = memory[m];
+      void*& address = addresses[arrays.size() + m];
+      if (of.result >= 0) {
+        results.push_back(eb::bindings::empty(of.shape, of.dtype));
+        address = results.back().mutable_data();
+      } else {
+        address = of.scratch < 0 ? nullptr : blocks[static_cast<std::size_t>(of.scratch)].data();
+      }
+    }
+    EbError error{};
+    int status = 0;
+    {
+      py::gil_scoped_release release;
+      for (std::size_t call = 0; call < calls.size() && status == 0; ++call) {
+        if (poisoning()) poison_what_begins(call, addresses);
+        status = calls[call].run(addresses.data(), &error);
+      }
+    }
+    if (status != 0) throw std::runtime_error(error.message);
     py::tuple answer(returned.size());
     for (std::size_t i = 0; i < returned.size(); ++i) {
       if (returned[i] < 0) {
         answer[i] = py::none();
-      } else if (from_numpy.is_none()) {
-        answer[i] = owned[static_cast<std::size_t>(returned[i])];
-      } else {
-        answer[i] = from_numpy(owned[static_cast<std::size_t>(returned[i])]);
+        continue;
       }
+      const auto& result = results[static_cast<std::size_t>(memory[static_cast<std::size_t>(returned[i])].result)];
+      answer[i] = from_numpy.is_none() ? py::object(result) : from_numpy(result);
     }
     return answer;
   }
+
+ private:
+  void poison_what_begins(std::size_t call, const Addresses& addresses) const {
+    for (std::size_t m = 0; m < memory.size(); ++m) {
+      if (memory[m].scratch >= 0 && memory[m].first == call) {
+        std::memset(addresses[arrays.size() + m], 0xff, memory[m].bytes);
+      }
+    }
+  }
 };
+
+// Gives memory that no result is blocks of scratch, one to several whose calls do not overlap; their bytes.
+inline std::vector<std::size_t> share_scratch(std::vector<CallMemory>& memory) {
+  std::vector<std::size_t> bytes, last;
+  std::vector<CallMemory*> by_first;
+  for (CallMemory& of : memory) {
+    if (of.result < 0 && of.last >= of.first) by_first.push_back(&of);
+  }
+  std::stable_sort(by_first.begin(), by_first.end(),
+                   [](const CallMemory* a, const CallMemory* b) { return a->first < b->first; });
+  for (CallMemory* of : by_first) {
+    std::size_t block = 0;
+    while (block < bytes.size() && last[block] >= of->first) ++block;
+    if (block == bytes.size()) bytes.push_back(0), last.push_back(0);
+    bytes[block] = std::max(bytes[block], of->bytes);
+    last[block] = of->last;
+    of->scratch = static_cast<int>(block);
+  }
+  return bytes;
+}
 
 // The last kinds of call of one kernel, the latest first.
 class RepeatTable {
  public:
+  using Seats = std::vector<std::pair<py::array, std::size_t>>;
+  using NativeCalls = std::vector<std::tuple<py::object, py::tuple, Seats>>;
+
   explicit RepeatTable(std::size_t most) : most_(most) {}
 
   // `arrays`: None or (type, is_numpy, dtype, shape, bytes of an element, layout, whether gradients are on).
-  // `inputs` and `results`: (seat in `arguments`, its place in `arrays` or in `memory`). `memory`: (shape, dtype).
-  void add(const py::list& arrays, const py::dict& options, const py::int_& threads, const py::object& function,
-           const py::tuple& arguments, const std::vector<std::pair<py::array, std::size_t>>& inputs,
-           const std::vector<std::pair<py::array, std::size_t>>& results,
+  // `calls`: (function, arguments, (seat in the arguments, its place) of every array). `memory`: (shape, dtype).
+  void add(const py::list& arrays, const py::dict& options, const py::int_& threads, const NativeCalls& calls,
            const std::vector<std::pair<std::vector<py::ssize_t>, py::dtype>>& memory, const std::vector<int>& returned,
            const py::object& from_numpy) {
-    Repeat repeat{{}, options, threads, function, arguments, {}, {}, memory, returned, from_numpy};
-    require(arrays.size() <= kMostArrays, "too many arrays");
+    Repeat repeat{{}, options, threads, {}, {}, {}, returned, from_numpy};
+    require(arrays.size() + memory.size() <= kMostPlaces, "too many arrays");
     for (const auto& entry : arrays) {
       if (entry.is_none()) {
         repeat.arrays.push_back({nullptr, false, py::none(), {}, 1, py::none(), py::none()});
@@ -299,17 +170,27 @@ class RepeatTable {
                                py::cast<std::vector<Index>>(like[3]), py::cast<std::uintptr_t>(like[4]), like[5],
                                like[6]});
     }
-    for (const auto& [view, which] : inputs) {
-      require(which < repeat.arrays.size(), "an input is none of the arrays");
-      repeat.inputs.emplace_back(Seat(view), which);
+    for (const auto& [shape, dtype] : memory) {
+      repeat.memory.push_back({shape, dtype, bytes_of(shape, dtype), calls.size(), 0, -1, -1});
     }
-    for (const auto& [view, which] : results) {
-      require(which < memory.size(), "a result has no memory");
-      repeat.results.emplace_back(Seat(view), which);
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      FrozenCall frozen = freeze(calls[i]);
+      for (const std::size_t place : frozen.link(arrays.size() + memory.size())) {
+        if (place < arrays.size()) continue;
+        CallMemory& of = repeat.memory[place - arrays.size()];
+        of.first = std::min(of.first, i), of.last = i;
+      }
+      repeat.calls.push_back(std::move(frozen));
     }
+    int results = 0;
     for (const int which : returned) {
       require(which < static_cast<int>(memory.size()), "what is returned has no memory");
+      if (which >= 0) repeat.memory[static_cast<std::size_t>(which)].result = 0;
     }
+    for (CallMemory& of : repeat.memory) {
+      if (of.result >= 0) of.result = results++;
+    }
+    repeat.scratch = share_scratch(repeat.memory);
     if (repeats_.size() >= most_) repeats_.pop_back();
     repeats_.insert(repeats_.begin(), std::make_shared<const Repeat>(std::move(repeat)));
   }
@@ -331,6 +212,23 @@ class RepeatTable {
   std::size_t size() const { return repeats_.size(); }
 
  private:
+  static FrozenCall freeze(const std::tuple<py::object, py::tuple, Seats>& call) {
+    const auto& [function, arguments, seats] = call;
+    for (const auto& [seat, place] : seats) {
+      py::detail::array_proxy(seat.ptr())->data = static_cast<char*>(FrozenCall::stand_in(place));
+    }
+    FrozenCall frozen;
+    struct Guard {
+      explicit Guard(FrozenCall* into) { freezing() = into; }
+      ~Guard() { freezing() = nullptr; }
+    };
+    const Guard guard(&frozen);
+    const auto done = py::reinterpret_steal<py::object>(PyObject_CallObject(function.ptr(), arguments.ptr()));
+    if (!done) throw py::error_already_set();
+    require(!frozen.empty(), "not a native call");
+    return frozen;
+  }
+
   std::size_t most_;
   std::vector<std::shared_ptr<const Repeat>> repeats_;
 };
@@ -339,13 +237,13 @@ inline void define_repeat(py::module_& module) {
   module.def(
       "release_results", [] { return ResultBlocks::get().release(); },
       "Give back the memory of results that were given up; its bytes.");
-  module.def("empty", &empty, "shape"_a, "dtype"_a, "Memory for a result, aligned to a cache line.");
+  module.def("empty", &eb::bindings::empty, "shape"_a, "dtype"_a, "Memory for a result, aligned to a cache line.");
   module.def("poison_results", [](bool on) { poisoning() = on; }, "on"_a, "Whether results begin as NaN: for tests.");
   module.def("seat", &seat, "array"_a, "An array at the same address that keeps nothing alive.");
   py::class_<RepeatTable>(module, "RepeatTable", "Calls of one kernel that were made before.")
       .def(py::init<std::size_t>(), "most"_a)
-      .def("add", &RepeatTable::add, "arrays"_a, "options"_a, "threads"_a, "function"_a, "arguments"_a, "inputs"_a,
-           "results"_a, "memory"_a, "returned"_a, "from_numpy"_a)
+      .def("add", &RepeatTable::add, "arrays"_a, "options"_a, "threads"_a, "calls"_a, "memory"_a, "returned"_a,
+           "from_numpy"_a)
       .def("run", &RepeatTable::run, "arrays"_a, "options"_a, "threads"_a)
       .def("__len__", &RepeatTable::size);
 }

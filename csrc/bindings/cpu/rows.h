@@ -14,7 +14,7 @@ py::object softmax(const py::array& x, const py::object& kept, const py::array& 
   const EbDtype dtype = dtype_of(x);
   const EbSoftmaxArrays arrays{input(x, "x", dtype, {s.rows, s.n}), input(kept, "kept", dtype, {s.rows, s.n}),
                                output(y, "y", dtype, {s.rows, s.n})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_softmax(rung, kKind, dtype, &s, &arrays, threads, counts, error);
   });
 }
@@ -35,7 +35,7 @@ inline py::object layer_norm(const py::array& x, const py::object& weight, const
                                  nullptr,
                                  nullptr,
                                  nullptr};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_layer_norm(rung, dtype, &s, &arrays, epsilon, threads, counts, error);
   });
 }
@@ -57,7 +57,7 @@ inline py::object layer_norm_backward(const py::array& grad, const py::array& x,
                                  input(grad, "grad", dtype, {s.rows, s.n}),
                                  output(dweight, "dweight", dtype, {s.n}),
                                  output(dbias, "dbias", dtype, {s.n})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_layer_norm_backward(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }

@@ -32,7 +32,7 @@ inline py::object batch_norm(const py::array& x, const py::object& weight, const
                                  nullptr,
                                  nullptr,
                                  nullptr};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_batch_norm(rung, dtype, &s, &arrays, momentum, epsilon, threads, counts, error);
   });
 }
@@ -59,7 +59,7 @@ inline py::object batch_norm_backward(const py::array& grad, const py::array& x,
                                  input(grad, "grad", dtype, {s.N, s.C, s.S}),
                                  output(dweight, "dweight", dtype, {s.C}),
                                  output(dbias, "dbias", dtype, {s.C})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_batch_norm_backward(rung, dtype, &s, &arrays, epsilon, threads, counts, error);
   });
 }
@@ -72,7 +72,7 @@ inline py::object cross_entropy(const py::array& x, const py::array& targets, co
   const EbCrossEntropyArrays arrays{input(x, "x", dtype, {s.rows, s.n}),
                                     other_data_of<std::int64_t>(targets, "targets", {s.rows}, false),
                                     output(y, "y", dtype, {s.rows, s.n}), output(loss, "loss", dtype, {1}), nullptr};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_cross_entropy(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }
@@ -86,7 +86,7 @@ inline py::object cross_entropy_backward(const py::array& grad, const py::array&
                                     const_cast<void*>(input(y, "y", dtype, {s.rows, s.n})),
                                     const_cast<void*>(input(grad, "grad", dtype, {1})),
                                     output(dx, "dx", dtype, {s.rows, s.n})};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_cross_entropy_backward(rung, dtype, &s, &arrays, threads, counts, error);
   });
 }
@@ -99,7 +99,7 @@ inline py::object dropout(const py::array& x, const py::array& y, const py::arra
   const Index n = x.shape(0);
   const EbDropoutArrays arrays{input(x, "x", dtype, {n}), output(y, "y", dtype, {n}),
                                other_data_of<std::uint8_t>(mask, "mask", {n}, true)};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_dropout(rung, dtype, n, &arrays, keep, seed, threads, counts, error);
   });
 }
@@ -112,7 +112,7 @@ inline py::object dropout_backward(const py::array& grad, const py::array& mask,
   const Index n = grad.shape(0);
   const EbDropoutArrays arrays{input(grad, "grad", dtype, {n}), output(dx, "dx", dtype, {n}),
                                other_data_of<std::uint8_t>(mask, "mask", {n}, false)};
-  return run(variant, threads, counting, [&](EbVariant rung, OpCounts* counts, EbError* error) {
+  return run(variant, threads, counting, [=](EbVariant rung, OpCounts* counts, EbError* error) {
     return eb_cpu_dropout_backward(rung, dtype, n, &arrays, keep, threads, counts, error);
   });
 }
