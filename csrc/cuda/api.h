@@ -53,6 +53,18 @@ int eb_cuda_softmax_block(EbDtype dtype, const eb::RowShape* shape, const EbSoft
 int eb_cuda_layer_norm_block(EbDtype dtype, const eb::RowShape* shape, const EbLayerNormArrays* arrays, double epsilon,
                              int device, void* stream, eb::OpCounts* counts, EbError* error);
 
+// `launches` launches of `blocks` blocks of `threads` threads, of which a multiprocessor holds up to `resident` at a
+// time.
+struct EbGrid {
+  eb::Index blocks;
+  int threads, resident;
+  eb::Index launches;
+};
+// From here to the end this thread keeps the grids of its launches.
+void eb_cuda_begin_grids();
+// Hands them to `take`, in order, with `to`.
+void eb_cuda_end_grids(void (*take)(void* to, EbGrid grid), void* to);
+
 // Devices that can be used; 0 with the reason in `error` when there is none.
 int eb_cuda_device_count(EbError* error);
 // The device's own name into name[size].

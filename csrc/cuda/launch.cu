@@ -85,6 +85,12 @@ int eb_cuda_attention(EbDtype dtype, const eb::AttentionShape* shape, const EbAt
   });
 }
 
+void eb_cuda_begin_grids() { eb::grid_log.begin(); }
+
+void eb_cuda_end_grids(void (*take)(void* to, EbGrid grid), void* to) {
+  for (const EbGrid grid : eb::grid_log.end()) take(to, grid);
+}
+
 int eb_cuda_device_count(EbError* error) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);

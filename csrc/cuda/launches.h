@@ -7,6 +7,7 @@
 
 #include "common/op_counts.h"
 #include "cuda/check.h"
+#include "cuda/grids.h"
 
 namespace eb {
 
@@ -48,6 +49,11 @@ class Launches {
         },
         values);
     ++launches_;
+    if (grid_log.wanted()) {
+      int resident = 0;
+      EB_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kBlock, shared_bytes));
+      grid_log.add({count, kBlock, resident, 1});
+    }
   }
 
   // Waits for the kernels and adds what they tallied; nothing in a plain call.

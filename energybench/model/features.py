@@ -56,7 +56,7 @@ COMPONENT_COLUMNS: Final[Mapping[str, str]] = {name: f"flops_{name}" for name in
 SHARE_COLUMNS: Final[Mapping[str, str]] = {name: f"share_{name}" for name in COMPONENTS}
 
 #: What a window says of the device's state and of the kernels' grid, NaN where nobody told: the mean clock, and how
-#: many tiles the kernels worked on in how many waves (all units busy on one tile each make one wave).
+#: many units were busy, summed over the waves in which blocks or tiles came, and how many waves these were.
 STATE_COLUMNS: Final = ("clock_mhz", "tiles", "waves")
 
 _REQUIRED: Final = (*COUNT_COLUMNS, "parameters", "operators", "time_s")

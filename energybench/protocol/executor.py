@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from energybench.errors import MeterUnavailable, UsageError
+from energybench.kernels.grids import launched_grids, wave_shape
 from energybench.meters.discovery import gpu_index
 from energybench.protocol.device_state import CpuProbe, DeviceState, gpu_state
 from energybench.protocol.host_memory import available_bytes
@@ -44,6 +46,11 @@ class Prepared(Protocol):
 
     def fence(self) -> None:
         """Wait until the device is done."""
+        ...
+
+    @property
+    def grid(self) -> Mapping[str, int]:
+        """What a record's shape says of the kernels' grid (`wave_shape`); empty where no kernel tells."""
         ...
 
     def release(self) -> None:
@@ -103,8 +110,9 @@ def workload_seed(name: str, seed: int) -> int:
 
 
 class _HostPrepared:
-    def __init__(self, runnable: Runnable, synchronise: Any, free: Callable[[], None]) -> None:
+    def __init__(self, runnable: Runnable, synchronise: Any, free: Callable[[], None], grid: Mapping[str, int]) -> None:
         self._runnable: Runnable | None = runnable
+        self.grid = grid
         self._synchronise = synchronise
         self._free = free
 
@@ -189,13 +197,21 @@ class HostExecutor:
             runnable = workload.build(self.device, threads=threads, seed=workload_seed(workload.name, self._seed))
             if copies > 1:
                 runnable = Rotation(runnable, copies)
-            runnable.run()
+            grid = self._run_once(workload, runnable)
             if not runnable.is_finite():
                 raise NotFinite(f"{workload.name}: an output is NaN or infinite")
         except BaseException:
             self._let_go()
             raise
-        return _HostPrepared(runnable, self._synchronise, self._let_go)
+        return _HostPrepared(runnable, self._synchronise, self._let_go, grid)
+
+    def _run_once(self, workload: Workload, runnable: Runnable) -> Mapping[str, int]:
+        """Run it, and say in what waves: of our own CUDA kernels, for a library tells nobody its grid."""
+        if self._probe is not None or workload.implementation != "native":
+            runnable.run()
+            return {}
+        units = self._torch.cuda.get_device_properties(self.device).multi_processor_count
+        return wave_shape(launched_grids(runnable.run), units)
 
     def _use_threads(self, threads: int | None) -> None:
         """Torch's own number, or the run's again."""
@@ -264,6 +280,8 @@ def cpu_name() -> str:
 
 
 class _VirtualPrepared:
+    grid: Mapping[str, int] = MappingProxyType({})  # nothing is launched
+
     def __init__(self, device: VirtualDevice, workload: Workload) -> None:
         self._device, self._workload = device, workload
         self._counts = workload.counts()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from energybench.meters.base import EnergyMeter
 from energybench.meters.window import Window
@@ -44,6 +45,7 @@ class TakenWindow:
 
     `idle_row_id`   readings of the idle window beside it, None for an idle row
     `idle_power_w`  its power
+    `grid`          waves of the kernels, as far as they tell
     """
 
     measured: MeasuredWindow
@@ -51,6 +53,7 @@ class TakenWindow:
     states: WindowStates
     idle_row_id: str | None = None
     idle_power_w: Watt | None = None
+    grid: Mapping[str, int] = field(default_factory=dict)
 
 
 class RowMeter:
@@ -137,6 +140,7 @@ class RowMeter:
             idle_power_w=taken.idle_power_w,
             tdp_w=self._manifest.tdp_w,
             states=(states.before, *states.during, states.after),
+            grid=taken.grid,
             invalid_reason=reason,
         )
 
@@ -180,7 +184,7 @@ class RowMeter:
             )
         during = () if watch is None else tuple(watch.states)
         states = WindowStates(earlier, ns_to_s(before_ns - earlier_ns), before, during, self._executor.state())
-        return TakenWindow(measured, calls, states, idle_row_id, beside_w)
+        return TakenWindow(measured, calls, states, idle_row_id, beside_w, prepared.grid)
 
     def _look(self) -> tuple[DeviceState, Nanosecond]:
         return self._executor.state(), self._meter.clock.now_ns()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from energybench.protocol.device_state import DeviceState
 from energybench.protocol.measure_window import WindowValues
@@ -28,6 +28,7 @@ def row_record(
     idle_power_w: Watt | None,
     tdp_w: Watt | None,
     states: Sequence[DeviceState],
+    grid: Mapping[str, int],
     invalid_reason: str | None,
 ) -> RunRecord:
     """The record of a window.
@@ -48,6 +49,7 @@ def row_record(
         tdp_w: Rated power of the device.
         states: The device right before the window, during it and after it. The clock is their mean; the temperature
             the highest of those after work began.
+        grid: Waves of its kernels, as far as they tell; they join the shape.
         invalid_reason: Why the window must not be used, None if it may be.
     """
     workload = row.workload
@@ -83,7 +85,7 @@ def row_record(
         environment_sha256=environment_sha256,
         network=workload.network,
         threads=threads if threads is None or workload.threads is None else workload.threads,
-        shape=workload.shape,
+        shape={**workload.shape, **grid},
         components=workload.components(),
         input_distribution=workload.input_distribution,
         caches=workload.caches,

@@ -23,7 +23,7 @@ _PLAIN = (
     "parameters operators counts_source input_distribution caches valid invalid_reason environment_sha256"
 ).split()
 
-#: Of a record's shape: tiles that its kernels worked on, and waves of them; only kernels whose grid is known have them.
+#: Of a record's shape: units busy, summed over waves, and the waves; only kernels whose grid is known have them.
 _GRID = ("tiles", "waves")
 
 

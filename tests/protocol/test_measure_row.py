@@ -23,6 +23,7 @@ from energybench.protocol.row_plan import RowPlan
 from energybench.protocol.row_record import row_record
 from energybench.protocol.run_time import CLOSING_S, RunTime
 from energybench.protocol.validity import ValidityLimits
+from energybench.records.frame import record_row
 from energybench.records.run_record import DomainValue
 from energybench.workloads.idle import idle_workload
 from energybench.workloads.variants import with_cold_caches, with_threads
@@ -40,6 +41,7 @@ class Work:
 
     def __init__(self, meter: LoggingMeter, call_s: float = CALL_S) -> None:
         self._meter, self._call_s = meter, call_s
+        self.grid: dict[str, int] = {}
         self.runs: list[int] = []
         self.begun_ns: list[int] = []
 
@@ -138,6 +140,16 @@ def test_work_starts_and_ends_at_any_phase_of_the_counter():
     assert max(ends) > 0.9 * PERIOD_S
 
 
+def test_waves_that_kernels_tell_join_the_shape():
+    bench, workload = Bench(), make_workload("w", macs=10)
+    work = Work(bench.meter)
+    assert bench.rows.measure(Row(workload, 0, 0), work).shape == workload.shape
+    work.grid = {"tiles": 6, "waves": 2}
+    record = bench.rows.measure(Row(workload, 1, 1), work)
+    assert record.shape == {**workload.shape, "tiles": 6, "waves": 2}
+    assert (record_row(record)["tiles"], record_row(record)["waves"]) == (6, 2)
+
+
 def test_a_call_is_timed_once_and_then_known_from_its_window():
     bench, workload = Bench(), make_workload("w", macs=10)
     _, first = bench.take(workload)
@@ -200,6 +212,7 @@ def recorded(workload: Workload, states: list[DeviceState], **changes: Any) -> A
         "idle_power_w": None,
         "tdp_w": None,
         "states": states,
+        "grid": {},
         "invalid_reason": None,
     }
     return row_record(Row(workload, 0, 0), VALUES, **{**given, **changes})

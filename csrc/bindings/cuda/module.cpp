@@ -117,6 +117,15 @@ py::tuple device_count() {
   return py::make_tuple(count, std::string(error.message));
 }
 
+py::list end_grids() {
+  py::list grids;
+  const auto append = [](void* to, EbGrid grid) {
+    static_cast<py::list*>(to)->append(py::make_tuple(grid.blocks, grid.threads, grid.resident, grid.launches));
+  };
+  eb_cuda_end_grids(append, &grids);
+  return grids;
+}
+
 std::string device_name(int device) {
   EbError error{};
   char name[256];
@@ -132,6 +141,8 @@ PYBIND11_MODULE(_cuda, module) {
   module.attr("compile_flags") = EB_CUDA_FLAGS;
   module.attr("architectures") = EB_CUDA_ARCHITECTURES;
   module.def("device_count", &device_count, "Usable devices, and the reason when there is none.");
+  module.def("begin_grids", &eb_cuda_begin_grids, "From here on this thread keeps the grids of its launches.");
+  module.def("end_grids", &end_grids, "They, as (blocks, threads, resident, launches), and no more are kept.");
   using namespace py::literals;
   module.def("device_name", &device_name, "device"_a, "What the driver calls it.");
   module.def("gru", &gru, "dtype"_a, "sizes"_a, "addresses"_a, "device"_a, "stream"_a, "counting"_a);

@@ -106,6 +106,16 @@ struct Bound {
 
 }  // namespace cuda_on_host
 
+// As if registers allowed 2,048 threads, and shared memory 228 KiB, a multiprocessor (H100).
+template <class... Parameters>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void (*)(Parameters...), int threads,
+                                                          std::size_t shared_bytes) {
+  const int by_threads = 2048 / threads;
+  const int by_memory = shared_bytes == 0 ? by_threads : static_cast<int>(228 * 1024 / shared_bytes);
+  *blocks = by_memory < by_threads ? by_memory : by_threads;
+  return cudaSuccess;
+}
+
 template <class... Parameters>
 cudaError_t cudaLaunchKernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, void** arguments,
                              std::size_t shared_bytes, cudaStream_t stream) {
