@@ -1,6 +1,8 @@
 // The loops around kernels/gemm.h for a team of threads: blocks, panels, tiles.
 #pragma once
 
+#include <omp.h>
+
 #include <algorithm>
 
 #include "cpu/tuned/isa.h"
@@ -8,9 +10,10 @@
 namespace eb::EB_ISA {
 namespace {
 
-// A strip of B (256 × 16 floats) is half of a 32 KiB first-level cache; kGroup strips of A are in a second-level cache
-// while it runs over them; the panels of a block are at most 1536 · 256 + 1024 · 256 elements.
-constexpr Index kBlockK = 256, kGroup = 16;
+// A strip of B (256 × 16 floats) is half of a 32 KiB first-level cache; strips of A are in a second-level cache while
+// it runs over them: kGroup of them, so that what a strip of B writes of C is still in a cache when the next one writes
+// beside it, or all of up to kOneGroup. The panels of a block are at most 1536 · 256 + 1024 · 256 elements.
+constexpr Index kBlockK = 256, kGroup = 4, kOneGroup = 16;
 template <class Shape>
 constexpr Index kBlockM = 1536 / Shape::kRows * Shape::kRows;
 template <class Shape>
@@ -36,13 +39,18 @@ EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& 
   using T = typename Shape::Element;
   constexpr Index kRows = Shape::kRows, kColumns = Shape::kColumns;
   const Panel panel_a = panels, panel_b = panels.at(plan.rows() * plan.depth());
+  const Index team = omp_get_num_threads(), thread = omp_get_thread_num();
   for (Index n0 = 0; n0 < plan.N; n0 += kBlockN<Shape>) {
     const Index columns = std::min(kBlockN<Shape>, plan.N - n0), b_strips = ceil_div(columns, kColumns);
+    const Index first_packed = b_strips * thread / team, end_packed = b_strips * (thread + 1) / team;
+    // Where that shares the work out evenly, a thread multiplies the strips of B that it has packed itself, and no
+    // other: they lie in its own cache, and nobody waits for them.
+    const bool own = ceil_div(b_strips, team) * team * 10 <= b_strips * 11;
+    const Index first_strip = own ? first_packed : 0, strips = own ? end_packed - first_packed : b_strips;
     for (Index k0 = 0; k0 < plan.K; k0 += kBlockK) {
       const Index depth = std::min(kBlockK, plan.K - k0);
       const bool first = k0 == 0, last = k0 + depth == plan.K;
-#pragma omp for schedule(static) nowait
-      for (Index j = 0; j < b_strips; ++j) {
+      for (Index j = first_packed; j < end_packed; ++j) {
         gemm_pack_strip<T, kColumns, Shape::kLanes>(ops, b, panel_b.at(j * kColumns * depth), n0 + j * kColumns,
                                                     std::min(kColumns, columns - j * kColumns), k0, depth);
       }
@@ -53,17 +61,21 @@ EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& 
           gemm_pack_strip<T, kRows, Shape::kLanes>(ops, a, panel_a.at(i * kRows * depth), m0 + i * kRows,
                                                    std::min(kRows, rows - i * kRows), k0, depth);
         }
-        const Index groups = ceil_div(a_strips, kGroup);
-#pragma omp for schedule(static)
-        for (Index task = 0; task < groups * b_strips; ++task) {
-          const Index j = task % b_strips, column = n0 + j * kColumns;
-          for (Index i = task / b_strips * kGroup; i < std::min(a_strips, (task / b_strips + 1) * kGroup); ++i) {
+        const Index group = own && a_strips <= kOneGroup ? a_strips : kGroup, groups = ceil_div(a_strips, group);
+        // A group of strips of A times one strip of B, for each pair of both.
+        const Index pairs = groups * strips;
+        const Index first_pair = own ? 0 : pairs * thread / team;
+        const Index end_pair = own ? pairs : pairs * (thread + 1) / team;
+        for (Index pair = first_pair; pair < end_pair; ++pair) {
+          const Index j = first_strip + pair % strips, column = n0 + j * kColumns;
+          for (Index i = pair / strips * group; i < std::min(a_strips, (pair / strips + 1) * group); ++i) {
             const Index row = m0 + i * kRows;
             gemm_tile<Shape>(ops, panel_a.at(i * kRows * depth), panel_b.at(j * kColumns * depth), depth, c, row,
                              column, std::min(kRows, rows - i * kRows), std::min(kColumns, columns - j * kColumns),
                              first, epilogue(row, column, last), TilePadding<B>{b, column, k0});
           }
         }
+#pragma omp barrier
       }
     }
   }

@@ -21,6 +21,8 @@ using FewRowsShape = Tile<T, kLanes<T>, kLinearFewRows, kFewRowsVectors>;
 // A row alone: columns whose sums stay in a first-level cache, and rows of b that are read side by side.
 constexpr Index kRowColumns = 512;
 constexpr int kRowTerms = 8;
+// Products of fewer MACs take a few microseconds, which a second thread would need to begin and to wait.
+constexpr Index kAloneMacs = Index{1} << 19;
 
 template <class Ops, class T>
 using Operand = Matrix<typename Ops::template Either<const T>>;
@@ -62,6 +64,7 @@ void multiply(const Product<Ops, T>& p, typename Ops::template Weight<const T> b
                                                std::min(N, (j + 1) * kRowColumns),
                                                [&](Index n) EB_ALWAYS_INLINE { return epilogue(0, n, true); });
   };
+  if (M * N < kAloneMacs / p.plan.K) threads = 1;
 #pragma omp parallel num_threads(threads)
   {
     Ops ops;
