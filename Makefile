@@ -84,7 +84,7 @@ study-design: $(VENV)/.dev  ## virtual minutes that choosing windows saves again
 	$(BIN)/python -m benchmarks.design_study
 
 study-time: $(VENV)/.dev  ## predicted times of networks that were never run beside what they take, on this CPU
-	$(BIN)/python -m benchmarks.time_study
+	$(BIN)/python -m benchmarks.time_study --page
 
 equation-table: $(VENV)/.dev  ## every equation on every device and data set at hand, into docs/models.md
 	$(BIN)/python -m benchmarks.equation_table

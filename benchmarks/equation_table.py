@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from benchmarks.page_part import write_part
 from benchmarks.study_devices import CASES, device_text
 from benchmarks.study_fit import frame_of
 from energybench.app.calibrate import calibrate
@@ -27,7 +28,6 @@ from energybench.records.frame import load_records
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "models.md"
-BEGIN, END = "<!-- equation-table: begin -->", "<!-- equation-table: end -->"
 #: Name in the table -> what is fitted.
 EQUATIONS: Final[Mapping[str, Callable[[pd.DataFrame], FitResult]]] = {
     "`physical`": lambda frame: fit_records(frame, time_law=False),
@@ -115,10 +115,7 @@ def main() -> int:
             for equation, reason in reasons.items():
                 why.setdefault(f"{equation}: {reason}", []).append(name)
     lines += ["", *(f"- {reason} ({', '.join(names)})" for reason, names in why.items())]
-    text = PAGE.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    PAGE.write_text("\n".join([head + BEGIN, *lines, END + tail]), encoding="utf-8")
+    write_part(PAGE, "equation-table", lines)
     return 0
 
 
