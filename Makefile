@@ -72,7 +72,7 @@ study-coverage: $(VENV)/.dev  ## planted coefficients of a thousand random virtu
 	$(BIN)/python benchmarks/study_coverage.py
 
 study-fit: $(VENV)/.dev  ## virtual devices that are not the equation: misfits, errors, coverage
-	$(BIN)/python -m benchmarks.study_fit
+	$(BIN)/python -m benchmarks.study_fit --page
 
 study-meters: $(VENV)/.dev  ## virtual sensors of known truth: coverage and width of windows, beside an oracle
 	$(BIN)/python -m benchmarks.study_meters
