@@ -28,6 +28,8 @@ CASES: dict[str, tuple[Any, ...]] = {
     "depthwise, strided": (2, 5, 9, 40, 5, 3, 3, {"groups": 5, "padding": 1, "stride": 2}),
     "depthwise, wide": (1, 3, 7, 75, 3, 3, 3, {"groups": 3, "padding": (0, 2)}),
     "depthwise, padding beyond the kernel": (2, 3, 4, 21, 3, 3, 3, {"groups": 3, "padding": (3, 4)}),
+    "depthwise, rows beyond the kernel": (1, 2, 4, 9, 2, 3, 3, {"groups": 2, "padding": (3, 1)}),
+    "depthwise, columns beyond the kernel": (1, 2, 4, 9, 2, 3, 3, {"groups": 2, "padding": (1, 4)}),
     "stride beyond the kernel": (1, 2, 9, 11, 6, 2, 1, {"stride": (4, 3), "padding": (1, 0)}),
 }
 
