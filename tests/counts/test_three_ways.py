@@ -232,6 +232,16 @@ def test_linear(agree, M, K, N, with_bias, dtype):
     agree("linear", [normal(1, M, K, dtype=dtype)], [normal(2, N, K, dtype=dtype), bias])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_product_too_few_of_small_numbers_is_beyond_the_bound(rounding_bounds, brute_force, dtype):
+    x, w = ((0.5 + np.abs(normal(seed, rows, 300))).astype(dtype) / 1000 for seed, rows in ((1, 3), (2, 5)))
+    outputs, tally = brute_force["linear"](x, w, None)
+    (bound,) = rounding_bounds("linear", [x, w, None], outputs, tally, {})
+    assert (np.abs(x.astype("float64") @ w.T.astype("float64") - outputs[0]) <= bound).all()
+    assert (np.abs(x[:, :-1] @ w[:, :-1].T - outputs[0]) > bound).all()
+    assert bound.max() < 1e-7
+
+
 LAYOUTS = pytest.mark.parametrize(("x_layout", "w_layout"), [("mk", "nk"), ("km", "nk"), ("mk", "kn"), ("km", "kn")])
 PRODUCTS = pytest.mark.parametrize(
     ("M", "K", "N"),
