@@ -19,5 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return device == "cpu" and rung in rungs
 
     vectors = tuple(name for name in native.instruction_sets() if name in rungs)
-    ladder.runs_here = registry.runs_here = planted
-    native.instruction_sets = lambda: vectors
+    patch = pytest.MonkeyPatch()
+    for module in (ladder, registry):
+        patch.setattr(module, "runs_here", planted)
+    patch.setattr(native, "instruction_sets", lambda: vectors)
