@@ -2,10 +2,10 @@
 
 #include <cstdlib>
 
+#include "common/pages.h"
+
 namespace eb {
 namespace {
-
-constexpr std::size_t kAlignment = 64;
 
 class Block {
  public:
@@ -17,8 +17,8 @@ class Block {
   void* at_least(std::size_t bytes) {
     if (bytes <= bytes_) return data_;
     release();
-    const std::size_t whole = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    data_ = std::aligned_alloc(kAlignment, whole);
+    const std::size_t whole = block_size(bytes);
+    data_ = allocate_block(whole);
     bytes_ = data_ == nullptr ? 0 : whole;
     return data_;
   }
@@ -38,7 +38,7 @@ thread_local Block block;
 
 }  // namespace
 
-void* workspace(std::size_t bytes) { return block.at_least(bytes == 0 ? kAlignment : bytes); }
+void* workspace(std::size_t bytes) { return block.at_least(block_size(bytes)); }
 std::size_t workspace_bytes() { return block.bytes(); }
 void release_workspace() { block.release(); }
 

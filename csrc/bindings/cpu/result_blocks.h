@@ -9,11 +9,9 @@
 #include <vector>
 
 #include "bindings/cpu/arrays.h"
+#include "common/pages.h"
 
 namespace eb::bindings {
-
-// A cache line: no vector of a result straddles two.
-constexpr std::size_t kResultAlignment = 64;
 
 // Whether memory for results is filled with NaN (all bits set) before it is handed out: for tests.
 inline bool& poisoning() {
@@ -38,7 +36,7 @@ class ResultBlocks {
       total_ -= bytes;
       return block;
     }
-    return std::aligned_alloc(kResultAlignment, bytes);
+    return allocate_block(bytes);
   }
   void give(void* block, std::size_t bytes) {
     if (bytes > kMostBytes) return std::free(block);
@@ -63,17 +61,13 @@ class ResultBlocks {
   std::size_t total_ = 0;
 };
 
-// The size of the block for so many bytes: whole cache lines, and one at least.
-inline std::size_t block_size(std::size_t bytes) {
-  if (bytes > SIZE_MAX - kResultAlignment) throw std::bad_alloc();
-  return bytes == 0 ? kResultAlignment : (bytes + kResultAlignment - 1) & ~(kResultAlignment - 1);
-}
-
+// Raises MemoryError for more than any memory holds.
 inline std::size_t bytes_of(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
   std::size_t bytes = static_cast<std::size_t>(dtype.itemsize());
   for (const py::ssize_t size : shape) {
     if (size < 0 || __builtin_mul_overflow(bytes, static_cast<std::size_t>(size), &bytes)) throw std::bad_alloc();
   }
+  if (bytes > kMostBlock) throw std::bad_alloc();
   return bytes;
 }
 
