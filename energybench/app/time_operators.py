@@ -78,7 +78,13 @@ def time_operators(
             prepared = executor.prepare(workload)
             taken_s = median(call_time_s(prepared, clock, at_least_s=TIMED_AT_LEAST_S) for _ in range(_TIMES))
             prepared.release()
-            timed = TimedOperator(workload.name, workload.kernel_class, executor.device, workload.counts(), taken_s)
+            timed = TimedOperator(
+                workload=workload.name,
+                kernel_class=workload.kernel_class,
+                device=executor.device,
+                counts=workload.counts(),
+                time_s=taken_s,
+            )
             writer.append(timed.to_dict())
             if progress is not None:
                 progress(done, count)
@@ -106,6 +112,11 @@ def _time_networks(folder: Path, executor: HostExecutor, clock: Clock, *, gpu: b
             prepared.release()
             recipe = workload.recipe
             assert isinstance(recipe, ModuleRecipe)
-            name = workload.network or workload.name
-            timed = TimedNetwork(name, workload.name, executor.device, recipe.model_counts(), taken_s)
+            timed = TimedNetwork(
+                network=workload.network or workload.name,
+                workload=workload.name,
+                device=executor.device,
+                counts=recipe.model_counts(),
+                time_s=taken_s,
+            )
             writer.append(timed.to_dict())

@@ -112,7 +112,13 @@ def networks(n: int, *, seed: int = 0, spread: float = 0.2) -> list[TimedNetwork
     rng = np.random.default_rng(seed)
     factors: FloatArray = np.exp(spread * rng.standard_normal(n))
     return [
-        TimedNetwork(f"net{i}", f"net{i}/{s}", "cpu", call(10**9 * s), 2e-3 * s * float(factors[i]))
+        TimedNetwork(
+            network=f"net{i}",
+            workload=f"net{i}/{s}",
+            device="cpu",
+            counts=call(10**9 * s),
+            time_s=2e-3 * s * float(factors[i]),
+        )
         for i in range(n)
         for s in (1, 2)
     ]

@@ -86,14 +86,16 @@ def test_shapes_are_drawn_once_each_from_a_seed() -> None:
     assert {w.dtype for w in random_operators(5, dtype="bfloat16")} == {"bfloat16"}
 
 
+def timed(name: str, counts: OpCounts, time_s: float) -> TimedOperator:
+    return TimedOperator(workload=name, kernel_class="gemm", device="cpu", counts=counts, time_s=time_s)
+
+
 def test_a_fit_learns_its_time_law_from_the_timings_beside_its_records(tmp_path: Path) -> None:
     """Planted timings, ten times slower than the device of the records: the profile's law must be theirs."""
     run = calibrate(meter=f"simulated:{SCENARIO}", out=tmp_path / "run")
     own = fit_files([run.path]).profile.time_law
     rows = [
-        TimedOperator(
-            f"x{i}", "gemm", "cpu", OpCounts.single("float32", macs=10**5 * i, load_bytes=10**4, launches=1), 1e-6 * i
-        )
+        timed(f"x{i}", OpCounts.single("float32", macs=10**5 * i, load_bytes=10**4, launches=1), 1e-6 * i)
         for i in range(1, 40)
     ]
     path = run.path / "timings.jsonl"
@@ -115,7 +117,7 @@ def test_a_file_that_is_there_is_not_overwritten(folder: Path) -> None:
         time_operators(out=folder / "other", count=0)
 
 
-GOOD: dict[str, Any] = TimedOperator("w", "gemm", "cpu", OpCounts.single("float32", macs=1), 1.0).to_dict()
+GOOD: dict[str, Any] = timed("w", OpCounts.single("float32", macs=1), 1.0).to_dict()
 
 
 @pytest.mark.parametrize(
