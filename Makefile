@@ -81,7 +81,7 @@ study-protocol: $(VENV)/.dev  ## virtual devices with every fault of a sensor: 1
 	$(BIN)/python benchmarks/study_protocol.py 1000 docs/study-protocol.md
 
 study-design: $(VENV)/.dev  ## virtual minutes that choosing windows saves against the grid, on random devices
-	$(BIN)/python -m benchmarks.design_study
+	$(BIN)/python -m benchmarks.design_study --page docs/protocol.md --picture docs/images/design_study.svg
 
 study-time: $(VENV)/.dev  ## predicted times of networks that were never run beside what they take, on this CPU
 	$(BIN)/python -m benchmarks.time_study --page

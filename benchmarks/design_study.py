@@ -48,7 +48,8 @@ from energybench.workloads.network_rows import transformer_encoder
 from energybench.workloads.workload import Workload
 
 WINDOWS: Final = 300
-STEP: Final = 12
+#: Windows between two fits of the records so far.
+STEP: Final = 24
 #: The grid's widths that the others are to reach: after so many of its windows.
 MARKS: Final = (96, 192, 288)
 #: Device 0 is the README's. 1 to 4 were looked at when the chooser was mended; the ones of the study begin after them.
@@ -132,11 +133,11 @@ def records_of(scenario: Scenario, strategy: str, seed: int) -> list[RunRecord]:
         return run.read_records()[:WINDOWS]
 
 
-def fit_of(records: Sequence[RunRecord]) -> FitResult | None:
+def fit_of(records: pd.DataFrame) -> FitResult | None:
     """A fit of the records so far; None while there are too few."""
     try:
         return fit_records(
-            pd.DataFrame([record_row(r) for r in records]),
+            records,
             by_kernel_class=False,
             optional=(),
             validation=False,
@@ -175,9 +176,9 @@ def target_width(fit: FitResult, scenario: Scenario) -> float | None:
 
 def curve_of(records: Sequence[RunRecord], scenario: Scenario) -> Curve:
     """Minutes and widths after every few windows, and how many intervals hold at the end."""
-    points, fit = [], None
+    points, fit, frame = [], None, pd.DataFrame([record_row(r) for r in records])
     for n in range(STEP, len(records) + 1, STEP):
-        fit = fit_of(records[:n])
+        fit = fit_of(frame.iloc[:n])
         both = (None, None) if fit is None else (widest(fit), target_width(fit, scenario))
         points.append(Point(records[n - 1].end_ns / 60e9, *both))
     held = stated = 0
@@ -245,7 +246,14 @@ COLUMNS: Final = (
 
 def table(results: Results) -> str:
     """A line a device and one over all random devices; then each run as one, and how often intervals held."""
-    lines = [f"| device | {' | '.join(title for title, *_ in COLUMNS)} |", "|---" * (1 + len(COLUMNS)) + "|"]
+    seeds = len({seed for _, seed in results})
+    lines = [
+        f"{len(results)} runs of {WINDOWS} windows with each strategy, {seeds} "
+        f"seed{'s' if seeds > 1 else ''} a device. Minutes of the grid over the strategy's to equal width, at the "
+        f"grid's widths after {', '.join(map(str, MARKS))} windows: median (range).",
+        "",
+    ]
+    lines += [f"| device | {' | '.join(title for title, *_ in COLUMNS)} |", "|---" * (1 + len(COLUMNS)) + "|"]
     numbers = sorted({device for device, _ in results})
     for title, chosen in [
         *((f"{n}, README's" if n == 0 else f"{n}, kernels differ" if n % 2 == 0 else f"{n}", [n]) for n in numbers),
@@ -407,8 +415,10 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
     results = read_curves(given.data) if given.data is not None else {}
-    wanted = [(number, seed) for number in given.devices for seed in range(given.seeds)]
+    wanted = [(number, seed) for seed in range(given.seeds) for number in given.devices]
     missing = [key for key in wanted if key not in results]
+    for workload in (*rows_of_the_study()[1], TARGET):  # counted once, before the processes part
+        workload.counts()
     with ProcessPoolExecutor(given.jobs) as pool:
         for key, curves in zip(missing, pool.map(run_pair, missing), strict=True):
             results[key] = curves

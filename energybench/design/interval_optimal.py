@@ -20,6 +20,8 @@ from energybench.errors import UsageError
 _LEVEL: Final = 0.95
 #: Degrees of freedom are taken as this many at least: below it t² is a number without meaning.
 _LEAST_DOF: Final = 0.5
+#: Share of what is wanted from which on a coefficient's degrees of freedom bound it.
+_COUNTS_FROM: Final = 0.05
 
 
 def interval_optimal_rows(
@@ -37,8 +39,9 @@ def interval_optimal_rows(
 
     The model of the errors: a window errs by itself with variance 1, and all windows of a workload by one misfit of
     variance `misfit_ratio`. The estimator is the fit's, which weighs all windows alike: with influence c_g of a window
-    of workload g on what is wanted, variance = Σ (ratio·n_g² + n_g)·c_g², and the degrees of freedom are those of
-    Satterthwaite, (Σ v_g)² / Σ v_g² − 1 for the workloads' parts v_g.
+    of workload g on what is wanted, variance = Σ (ratio·n_g² + n_g)·c_g², and the degrees of freedom of a coefficient
+    are those of Satterthwaite, (Σ v_g)² / Σ v_g² − 1 for the workloads' parts v_g. What is wanted has the fewest of
+    those of the coefficients that make a twentieth of it or more.
 
     Args:
         candidates: (m, k), each row over its expected energy, so that errors are relative.
@@ -66,20 +69,32 @@ def interval_optimal_rows(
             "windows, errs_alone and cost need a number for each candidate, cost and ratio no negative one"
         )
     left = np.full(len(C), n_rows) if most is None else np.asarray(most).copy()
+    # The coefficients themselves, whose degrees of freedom count, and what is wanted of them.
+    T, bounded_by = np.vstack([np.eye(C.shape[1]), T]), T >= _COUNTS_FROM
     M = (C.T * count) @ C + RIDGE * np.eye(C.shape[1])
     chosen: list[int] = []
     for _ in range(n_rows):
         inverse = np.linalg.inv(M)
+        taken = np.flatnonzero(count)
         G, of_wanted = C @ inverse @ C.T, T @ inverse  # (m, m), (t, k)
         influence = of_wanted @ C.T  # (t, m)
-        now = _square_widths(influence, of_wanted, _parts(count, alone, misfit_ratio), count, alone)
-        # With one more window of candidate j: the inverse by Sherman and Morrison, (j, t, m) and (j, t, k).
-        step = influence.T / (1 + np.diag(G))[:, None]  # (j, t)
-        then_influence = influence[None] - step[:, :, None] * G[:, None, :]
-        then_of_wanted = of_wanted[None] - step[:, :, None] * (C @ inverse)[:, None, :]
-        counts = count[None] + np.eye(len(C), dtype=np.int64)
-        parts = _parts(counts, alone, misfit_ratio)
-        then = _square_widths(then_influence, then_of_wanted, parts[:, None, :], counts[:, None, :], alone)
+        part, square = _parts(count, alone, misfit_ratio)
+        guesses = RIDGE * of_wanted**2  # what no row tells of counts as one guess of its own each
+        now = _square_widths(
+            influence[:, taken] ** 2 @ part[taken] + guesses.sum(axis=1),
+            influence[:, taken] ** 4 @ square[taken] + (guesses**2).sum(axis=1),
+            bounded_by,
+        )
+        # With one more window of candidate j, by Sherman and Morrison: (j, t), (j, t, taken) and (j, t, k).
+        own = influence.T / (1 + np.diag(G))[:, None]
+        others2 = (influence[None, :, taken] - own[:, :, None] * G[:, None, taken]) ** 2
+        guesses = RIDGE * (of_wanted[None] - own[:, :, None] * (C @ inverse)[:, None, :]) ** 2
+        part_then, square_then = _parts(count + 1, alone, misfit_ratio)
+        then = _square_widths(
+            others2 @ part[taken] + (part_then - part)[:, None] * own**2 + guesses.sum(axis=2),
+            others2**2 @ square[taken] + (square_then - square)[:, None] * own**4 + (guesses**2).sum(axis=2),
+            bounded_by,
+        )
         gain = (now.sum() - then.sum(axis=1)) / price
         gain[left <= 0] = -np.inf
         best = int(np.argmax(gain))
@@ -92,27 +107,25 @@ def interval_optimal_rows(
     return chosen
 
 
-def _parts(count: NDArray[np.int64], alone: NDArray[np.bool_], misfit_ratio: float) -> NDArray[np.float64]:
-    """Variance of the sum of a candidate's windows over that of one window with its misfit."""
-    return np.where(alone, count * 1.0, misfit_ratio * count**2 + count) / (1 + misfit_ratio)
+def _parts(
+    count: NDArray[np.int64], alone: NDArray[np.bool_], misfit_ratio: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Variance of the sum of each candidate's windows over that of one with its misfit; and its squares, by workload.
+
+    Windows that err alone are as many workloads of their own.
+    """
+    part = np.where(alone, count * 1.0, misfit_ratio * count**2 + count) / (1 + misfit_ratio)
+    return part, part**2 / np.where(alone, np.maximum(count, 1), 1)
 
 
 def _square_widths(
-    influence: NDArray[np.float64],
-    of_wanted: NDArray[np.float64],
-    parts: NDArray[np.float64],
-    count: NDArray[np.int64],
-    alone: NDArray[np.bool_],
+    variance: NDArray[np.float64], squares: NDArray[np.float64], bounded_by: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """t²(ν)·variance of each thing wanted, (…, t); what no row tells of counts as one guess of its own each."""
+    """t²(ν)·variance of what is wanted, from the workloads' parts and their squares, coefficients first."""
     from scipy.special import stdtrit
 
-    each = parts * influence**2
-    guesses = RIDGE * of_wanted**2
-    variance = each.sum(axis=-1) + guesses.sum(axis=-1)
-    # Windows that err alone are as many workloads of their own.
-    several = np.where(alone, np.maximum(count, 1), 1)
-    squares = (each**2 / several).sum(axis=-1) + (guesses**2).sum(axis=-1)
-    dof = np.maximum(_LEAST_DOF, variance**2 / np.maximum(squares, 1e-300) - 1)
-    widths: NDArray[np.float64] = stdtrit(dof, 0.5 + _LEVEL / 2) ** 2 * variance
+    k = bounded_by.shape[1]
+    dof = np.maximum(_LEAST_DOF, variance[..., :k] ** 2 / np.maximum(squares[..., :k], 1e-300) - 1)
+    fewest = np.min(np.where(bounded_by, dof[..., None, :], np.inf), axis=-1)
+    widths: NDArray[np.float64] = stdtrit(fewest, 0.5 + _LEVEL / 2) ** 2 * variance[..., k:]
     return widths

@@ -17,8 +17,8 @@ from energybench.fitting.covariance import cluster_covariance
 ROWS = np.array([[1.0, 0.0], *([[0.8, 0.2]] * 5), [0.0, 1.0]])
 
 
-def square_width(rows: np.ndarray, count: np.ndarray, target: np.ndarray, ratio: float, alone: np.ndarray) -> float:
-    """t²(ν)·variance, written out window by window: a window errs by 1, all of a workload by `ratio` together."""
+def parts_of(rows: np.ndarray, count: np.ndarray, target: np.ndarray, ratio: float, alone: np.ndarray) -> list[float]:
+    """Variance of a target by workload, window by window: a window errs by 1, all of a workload by `ratio` together."""
     inverse = np.linalg.inv((rows.T * count) @ rows + RIDGE * np.eye(rows.shape[1]))
     parts = []
     for i in range(len(rows)):
@@ -29,16 +29,23 @@ def square_width(rows: np.ndarray, count: np.ndarray, target: np.ndarray, ratio:
             together = np.ones((count[i], count[i])) * ratio + np.eye(count[i])
             parts.append(influence**2 * together.sum() / (1 + ratio))
     # what no row tells of is a guess of its own
-    parts += [RIDGE * float(x) ** 2 for x in target @ inverse]
-    dof = max(0.5, sum(parts) ** 2 / sum(p**2 for p in parts) - 1)
-    return float(t.ppf(0.975, dof)) ** 2 * sum(parts)
+    return parts + [RIDGE * float(x) ** 2 for x in target @ inverse]
+
+
+def square_width(rows: np.ndarray, count: np.ndarray, target: np.ndarray, ratio: float, alone: np.ndarray) -> float:
+    """t²(ν)·variance, with the fewest degrees of freedom among the coefficients that make a twentieth of the target."""
+    dofs = []
+    for j in np.flatnonzero(target >= 0.05):
+        parts = parts_of(rows, count, np.eye(rows.shape[1])[j], ratio, alone)
+        dofs.append(max(0.5, sum(parts) ** 2 / sum(p**2 for p in parts) - 1))
+    return float(t.ppf(0.975, min(dofs))) ** 2 * sum(parts_of(rows, count, target, ratio, alone))
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 20.0])
 def test_each_choice_takes_most_off_the_squared_widths(ratio):
     """Against trying every candidate; some were run before, several times, and one errs by itself in every window."""
     draw = np.random.default_rng(5)
-    rows, targets = draw.uniform(0, 1, (9, 3)), draw.uniform(0, 1, (2, 3))
+    rows, targets = draw.uniform(0, 1, (9, 3)), np.array([[0.5, 0.48, 0.02], [0.0, 0.0, 1.0]])
     count = np.array([2, 0, 1, 3, 0, 1, 1, 0, 4])
     alone = np.arange(9) == 3
 
