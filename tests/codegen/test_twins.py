@@ -74,6 +74,8 @@ LAUNCHES = {
 SHARE = 0.05
 FEW = {"instructions": 12, "kept at a fixed address": 0}
 ANY = 2
+#: The same where every straight run counts once: few are left there, so that two more would be much.
+FEW_APART = {"instructions": 4}
 #: Compiled with -O1, for tests: copies of a class of two registers stay, so arithmetic alone is compared.
 ARITHMETIC_ALONE = ("avx512_emulated",)
 
@@ -160,11 +162,12 @@ def excess(plain, raw, arithmetic, *, arithmetic_alone=False):
             whole["instructions"], apart["instructions"] = len(lines), once(lines, mnemonics).total()
         return whole, apart
 
-    def more(one, other):
-        return {kind for kind, times in one.items() if times > other[kind] * (1 + SHARE) + FEW.get(kind, ANY)}
+    def more(one, other, few, any_kind):
+        return {kind for kind, times in one.items() if times > other[kind] * (1 + SHARE) + few.get(kind, any_kind)}
 
     (whole, apart), (of_raw, apart_of_raw) = measures(plain), measures(raw)
-    return {kind: (whole[kind], of_raw[kind]) for kind in more(whole, of_raw) & more(apart, apart_of_raw)}
+    both = more(whole, of_raw, FEW, ANY) & more(apart, apart_of_raw, FEW_APART, 0)
+    return {kind: (whole[kind], of_raw[kind]) for kind in both}
 
 
 def test_plain_code_does_no_more_than_the_code_over_bare_types(pairs, arithmetic, twin_rung):
@@ -176,15 +179,15 @@ def test_plain_code_does_no_more_than_the_code_over_bare_types(pairs, arithmetic
     assert not found, "\n".join(f"{name}: {more}" for name, more in found.items())
 
 
-@pytest.mark.parametrize("extra", [1, 2])
-def test_a_counter_or_a_product_at_each_store_is_seen(twins, twin_rung, arithmetic, extra):
+@pytest.mark.parametrize(("extra", "least"), [(1, 1.0), (2, 2 / 3)], ids=["counter", "product"])
+def test_a_counter_or_a_product_at_each_store_is_seen(twins, twin_rung, arithmetic, extra, least):
     files = ("rows", "pool")
     bare, loaded = twins(twin_rung, files), twins(twin_rung, files, f"-DEB_RAW_EXTRA={extra}")
     bodies = [name for name in bare if "._omp_fn" in name]
     seen = [name for name in bodies if excess(loaded[name], bare[name], arithmetic)]
-    # unseen where the compiler keeps the counter in a register, or multiplies a zero by itself
+    # a product is unseen where the compiler multiplies a zero by itself, or does so once for many stores
     assert len(bodies) > 8
-    assert len(seen) >= 0.6 * len(bodies), f"seen in {len(seen)} of {len(bodies)}"
+    assert len(seen) >= least * len(bodies), f"seen in {len(seen)} of {len(bodies)}"
 
 
 #: Rung → multiply-adds of the matrix product's inner loop and the register they work on.
