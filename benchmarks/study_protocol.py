@@ -117,7 +117,7 @@ class _Watched:
     """A prepared workload; what the device truly drew over its last calls is kept."""
 
     def __init__(self, inner: Prepared, executor: WatchedExecutor) -> None:
-        self._inner, self._executor = inner, executor
+        self._inner, self._executor, self.grid = inner, executor, inner.grid
 
     def run(self, calls: int) -> None:
         device = self._executor.watched

@@ -9,6 +9,7 @@ import pytest
 from energybench.app.replay import replay
 from energybench.errors import DiskFull
 from energybench.protocol import Manifest, SilentProgress, runner
+from energybench.protocol.plan import Row
 from energybench.records.disk_room import CLOSING_BYTES, ROW_BYTES
 from energybench.records.run_directory import RunDirectory
 from energybench.workloads.designs import Design
@@ -35,14 +36,23 @@ def test_a_run_that_would_not_fit_is_not_begun(small_design, run_virtual, tmp_pa
 def test_a_run_stops_at_its_cap_and_goes_on_under_a_wider_one(small_design, run_virtual, tmp_path, monkeypatch):
     design, run, cap = _fixed(small_design, 8), RunDirectory(tmp_path / "run"), CLOSING_BYTES + ROW_BYTES + 30_000
     run_virtual(design, tmp_path / "whole")
+    taken: list[Row] = []
     with monkeypatch.context() as patch:
         patch.setattr(runner, "EXPECTED_ROW_BYTES", 0)  # rows that are larger than expected
+        take = runner._Runner._take
+
+        def counted(run: runner._Runner, row: Row) -> None:
+            taken.append(row)
+            take(run, row)
+
+        patch.setattr(runner._Runner, "_take", counted)
         with pytest.raises(DiskFull, match="raise --max-disk-mb and --resume"):
             run_virtual(design, run.path, max_disk_bytes=cap)
     manifest, kept = Manifest.load(run), run.read_records()
     assert (manifest.status, manifest.rows) == ("full", len(kept))
     assert "--max-disk-mb" in str(manifest.message)
     assert 8 <= len(kept) < 32
+    assert len(taken) == len(kept)  # no window is taken for which there is no room
     assert sum(path.stat().st_size for path in run.files) <= cap
     assert replay(run).agrees
     assert run_virtual(design, run.path, resume=True).status == "finished"

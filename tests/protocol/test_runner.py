@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,8 +16,9 @@ from energybench.errors import MeterUnavailable, RecordError, ThrottledError, Us
 from energybench.meters.modelled import ModelledMeter
 from energybench.meters.simulated import SimulatedMeter
 from energybench.meters.virtual_device import VirtualDevice
-from energybench.protocol import HostExecutor, Manifest, VirtualExecutor, run_design
+from energybench.protocol import HostExecutor, Manifest, VirtualExecutor, run_design, runner
 from energybench.protocol.device_state import DeviceState
+from energybench.protocol.stopping import StoppingCriterion
 from energybench.records.frame import load_records
 from energybench.records.jsonl import JsonlWriter
 from energybench.records.reading import MeterCharacteristics
@@ -215,6 +218,51 @@ def test_a_workload_that_cannot_run_is_skipped_and_recorded(tmp_path, logging_me
     assert manifest.status == "finished"
     assert Manifest.load(RunDirectory(tmp_path / "run")).skipped == {"big": "out of memory"}
     assert {r.workload for r in RunDirectory(tmp_path / "run").read_records()} == {"ok"}
+
+
+def test_a_workload_that_cannot_run_is_tried_once(tmp_path, logging_meter, workload):
+    class Counted:
+        tries = 0
+
+        def __init__(self, recipe) -> None:
+            self._recipe = recipe
+
+        def build(self, device: str, threads: int | None, seed: int):
+            Counted.tries += 1
+            return self._recipe.build(device, threads, seed)
+
+        def __getattr__(self, name: str):
+            return getattr(self._recipe, name)
+
+    big = workload("big", fault="memory", macs=5)
+    design = Design("faulty", (workload("ok", macs=10), replace(big, recipe=Counted(big.recipe))), 3, 3, 0.1, 0.05)
+    assert _host_run(design, tmp_path / "run", logging_meter).skipped == {"big": "out of memory"}
+    assert Counted.tries == 1
+
+
+def test_an_idle_row_is_judged_by_its_power_for_its_length_is_not_its_own(small_design, run_virtual, tmp_path):
+    run_virtual(small_design, tmp_path / "run")
+    records = RunDirectory(tmp_path / "run").read_records()
+    (idle,) = (w for w in small_design.workloads if w.is_idle)
+    one = next(r for r in records if r.split == "idle")
+    criterion = StoppingCriterion(target_rel_error=0.002, min_count=2, max_count=3)
+    judging = SimpleNamespace(_criteria={idle.name: criterion})
+    for length in (1.0, 2.0):  # the same power twice
+        taken = replace(one, energy_j=one.energy_j * length, time_s=one.time_s * length)
+        runner._Runner._judge(judging, SimpleNamespace(workload=idle), taken)  # type: ignore[arg-type]
+    assert criterion.reason == "interval"
+
+
+def test_a_run_on_other_threads_is_not_continued(small_design, scenario_path, tmp_path):
+    def run(threads: int, **options):
+        device = VirtualDevice.load(scenario_path)
+        executor = VirtualExecutor(device)
+        executor.threads = threads
+        return run_design(small_design, executor, SimulatedMeter(device), RunDirectory(tmp_path / "run"), **options)
+
+    assert run(2, budget_s=60.0).threads == 2
+    with pytest.raises(RecordError, match="threads 2 and cannot go on with 3"):
+        run(3, resume=True)
 
 
 def test_a_kernel_that_gives_nan_is_never_timed(tmp_path, logging_meter, workload):

@@ -88,6 +88,8 @@ def test_in_a_container_one_listed_process_is_this_one():
 
 def test_temperature_drift():
     assert reason(DeviceState(temp_c=50.0), DeviceState(temp_c=57.5)) == "temperature drift: +7.5 °C, 5 °C allowed"
+    cooled = reason(DeviceState(temp_c=57.5), DeviceState(temp_c=50.0), during=(DeviceState(temp_c=58.0),))
+    assert cooled == "temperature drift: -7.5 °C, 5 °C allowed"  # the furthest, either way
 
 
 def test_stuck_meter_and_idle_zero():
