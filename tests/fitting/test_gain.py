@@ -31,6 +31,12 @@ def test_ratios_of_gains_are_found_and_the_coefficients_freed_of_them() -> None:
     assert fit.predict([[1.0, 0.0]]) == pytest.approx(fit.coef_[:1], rel=1e-12)
 
 
+def test_the_error_of_a_gain_is_that_of_the_mean_of_its_rows() -> None:
+    X, y, groups = runs([1.05, 0.95], np.random.default_rng(3))
+    fit = GainLeastSquares(gain_rel=0.05).fit(X, y, groups=groups)
+    assert fit.gain_se_rel_ == pytest.approx([0.002 / 40**0.5] * 2, rel=0.3)
+
+
 def test_the_common_scale_stays_as_uncertain_as_it_was() -> None:
     """Over many sets of four meters: errors of the scale are as large as said, 2.5 % for four of 5 %."""
     rng = np.random.default_rng(1)
