@@ -175,6 +175,10 @@ def test_a_cache_is_shared_out_by_bytes(calibrated: Calibrated) -> None:
     assert estimate.by_term()["cache_saving_j"] == pytest.approx(-4e6 * fit.params["cache_saving_j"])
     modules = estimate.by_module()
     assert modules["a"] + modules["b"] == pytest.approx(estimate.energy_j)
+    untold = DeviceProfile.from_fit(fit, name="cache")  # of a device that tells no cache, nothing is saved
+    uncached = estimate_counts(ModelCounts(rows, 10, 40), untold, time_s=0.1).by_module()
+    assert modules["b"] == pytest.approx(uncached["b"], rel=1e-12)
+    assert modules["a"] < uncached["a"]
     alone = estimate_counts(ModelCounts(rows[1:], 10, 40), profile, time_s=0.1)
     assert alone.by_term()["cache_saving_j"] == 0.0
 
