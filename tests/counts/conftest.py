@@ -829,7 +829,7 @@ def tuned_conv2d_backward(
             m.tally["weight_load_bytes"] += weight * size
 
         small = 1 < groups == x.shape[1] and w.shape[2:] == (3, 3) and dilation == (1, 1) and stride in ((1, 1), (2, 2))
-        if small and stride == (1, 1) and of_group == 1 and max(padding) < 3:
+        if small and stride == (1, 1) and of_group == 1:
             flipped = {"padding": (2 - padding[0], 2 - padding[1]), "groups": groups, "algorithm": "direct"}
             of_dy = tuned_conv2d(rung, grad, w, **flipped)
             m.tally.update(of_dy)

@@ -124,10 +124,10 @@ EB_INLINE void weight_gradient(Ops& ops, const ConvBackwardOperands<Ops, T>& a, 
 }
 
 // The gradients of a depthwise convolution with a window of 3×3: dx of whole pixels is such a convolution of dy, with
-// the window turned round; dw is nine dot products at once.
+// the window turned round; dw is nine dot products at once. Padding wider than the window leaves edges of dy that no dx
+// meets: the turned padding is then negative, and the copy of the plane begins inside it.
 EB_INLINE bool dx_is_depthwise3(const ConvShape& s) {
-  return is_depthwise3(s) && s.stride_h == 1 && s.C_out_per_group() == 1 && s.padding_h < kDepthwiseTaps &&
-         s.padding_w < kDepthwiseTaps;
+  return is_depthwise3(s) && s.stride_h == 1 && s.C_out_per_group() == 1;
 }
 EB_INLINE ConvShape turned_round(ConvShape s) {
   const Index H_out = s.H_out(), W_out = s.W_out();

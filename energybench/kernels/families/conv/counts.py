@@ -75,10 +75,17 @@ def _tuned(shape: ConvShape, rung: str, dtype: str) -> Issued:
 
 
 def _padded_plane(s: ConvShape, width: int) -> tuple[int, int]:
-    """Elements copied into a plane with padding, and elements of it: columns for whole vectors of outputs."""
+    """Elements copied into a plane with padding, and elements of it: columns for whole vectors of outputs.
+
+    Negative padding, that of a gradient whose own was wider than the window, leaves elements out.
+    """
     rows = (s.H_out - 1) * s.stride[0] + 3
     columns = -(-(-(-s.W_out // width) * width * s.stride[0] + 2) // width) * width
-    return min(s.H, rows - s.padding[0]) * min(s.W, columns - s.padding[1]), rows * columns
+    copied = [
+        min(n, end - before) - max(0, -before)
+        for n, end, before in zip((s.H, s.W), (rows, columns), s.padding, strict=True)
+    ]
+    return copied[0] * copied[1], rows * columns
 
 
 def naive_issued(shape: ConvShape) -> Issued:
@@ -179,7 +186,7 @@ def _depthwise_weight_gradient(s: ConvShape, rung: str, dtype: str) -> Issued:
 
 def _direct_backward(s: ConvShape, rung: str, dtype: str) -> Issued:
     """Each gradient as the rung makes it; dx of a depthwise shape is a depthwise convolution of dy."""
-    turned = s.is_depthwise3 and s.stride == (1, 1) and s.C_in == s.C_out and max(s.padding) < 3
+    turned = s.is_depthwise3 and s.stride == (1, 1) and s.C_in == s.C_out
     if turned:
         padding = 2 - s.padding[0], 2 - s.padding[1]
         dx = _depthwise(replace(s, H=s.H_out, W=s.W_out, padding=padding, has_bias=False), rung, dtype)
