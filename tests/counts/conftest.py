@@ -1222,12 +1222,45 @@ SUMS_OF_PRODUCTS = tuple(
     f"{name}{way}" for name in ("conv2d", "conv1d", "conv2d_nhwc", "linear") for way in ("", "_backward")
 )
 #: Roundings of the largest result behind each product, where sums are not all: the largest found in these tests is 1.5
-#: (a GRU's gradients over 260 rows; others 0.25), and twice that.
+#: (a GRU's gradients over 260 rows; batch normalisation's 0.7), and twice that.
 LEEWAY = 3.0
 
 
 @pytest.fixture(scope="session")
-def rounding_bounds(brute_force) -> Callable[..., list[Any]]:
+def roundings_of_largest() -> Callable[[Any, int], list[Any]]:
+    """How far results may be from the loops': roundings of the largest number of each and the operations behind it.
+
+    `operations` are those of all; places and marks are the loops' to the bit.
+    """
+
+    def bounds(outputs: Any, operations: int) -> list[Any]:
+        behind_each = operations / outputs[0].size + 16
+        return [
+            None if o is None else LEEWAY * behind_each * UNIT_ROUNDOFF.get(str(o.dtype), 0.0) * np.abs(o).max()
+            for o in outputs
+        ]
+
+    return bounds
+
+
+@pytest.fixture(scope="session")
+def agree_with_loops() -> Callable[..., None]:
+    """Assert that results are those of the loops within `bounds`, and that counting changed no bit of them."""
+
+    def check(rung: str, of_counting: Any, of_plain: Any, of_loops: Any, bounds: list[Any]) -> None:
+        for counted, plain, loops, bound in zip(of_counting, of_plain, of_loops, bounds, strict=True):
+            if loops is None:
+                assert counted is plain is None
+                continue
+            assert counted.tobytes() == plain.tobytes(), f"{rung}: outputs of plain and counting differ"
+            apart = np.abs(plain - loops)
+            assert (apart <= bound).all(), f"{rung}: {(apart - bound).max():.3g} beyond the bound of its roundings"
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def rounding_bounds(brute_force, roundings_of_largest) -> Callable[..., list[Any]]:
     """How far each result of a call may be from the loops', which add up in another order: a bound or an array.
 
     A sum of n products errs by γ_n = n·u/(1 − n·u) of the sum of their magnitudes, on either side. Both are what the
@@ -1236,10 +1269,9 @@ def rounding_bounds(brute_force) -> Callable[..., list[Any]]:
     """
 
     def bounds(kernel: str, arrays: list[Any], outputs: Any, tally: Any, options: dict[str, Any]) -> list[Any]:
-        unit = UNIT_ROUNDOFF[str(arrays[0].dtype)]
         if kernel not in SUMS_OF_PRODUCTS:
-            terms = tally["macs"] / outputs[0].size + 16
-            return [None if o is None else LEEWAY * terms * unit * np.abs(o).max() for o in outputs]
+            return list(roundings_of_largest(outputs, tally["macs"]))
+        unit = UNIT_ROUNDOFF[str(arrays[0].dtype)]
         ones = [None if a is None else np.ones(a.shape) for a in arrays]
         terms, _ = brute_force[kernel](*ones, **options)
         sizes, _ = brute_force[kernel](*(None if a is None else np.abs(a, dtype="float64") for a in arrays), **options)
@@ -1250,7 +1282,7 @@ def rounding_bounds(brute_force) -> Callable[..., list[Any]]:
 
 
 @pytest.fixture(scope="session")
-def agree(brute_force, compulsory_bytes, rounding_bounds) -> Callable[..., None]:
+def agree(brute_force, compulsory_bytes, rounding_bounds, agree_with_loops) -> Callable[..., None]:
     """Assert that a call counts the same three ways, on both bases, and that counting changes no bit of its outputs."""
     from energybench import kernels
     from energybench.kernels.call import launch
@@ -1294,14 +1326,7 @@ def agree(brute_force, compulsory_bytes, rounding_bounds) -> Callable[..., None]
         assert compulsory.by_dtype[dtype].to_dict() == {n: v for n, v in expected.items() if v}, "compulsory traffic"
         assert compulsory.launches == issued.launches == launches
 
-        for of_counting, of_plain, of_loop, bound in zip(counted.outputs, plain, outputs, bounds, strict=True):
-            if of_loop is None:
-                assert of_counting is of_plain is None
-                continue
-            assert of_counting.tobytes() == of_plain.tobytes(), "outputs of plain and counting differ"
-            # the loops do compute the kernel
-            apart = np.abs(of_plain - of_loop)
-            assert (apart <= bound).all(), f"{variant}: {(apart - bound).max():.3g} beyond the bound of its roundings"
+        agree_with_loops(variant, counted.outputs, plain, outputs, bounds)
         repeats_on_other_data(kernel, arrays, {**options, "variant": variant, "threads": 1})
 
     def repeats_on_other_data(kernel: str, arrays: list[Any], options: dict[str, Any]) -> None:
