@@ -6,7 +6,7 @@ Everything else about the package stands in pyproject.toml. Environment:
 ``ENERGYBENCH_CUDA_ARCH``  one architecture, such as ``90a``; default 80, 90a and PTX of 90 for newer ones
 ``ENERGYBENCH_CPU_FLAGS``  instead of ``-O3 -mavx2 -mfma``, for a processor without AVX2
 ``ENERGYBENCH_WERROR``     ``1``: a warning in our sources is an error
-``ENERGYBENCH_SANITIZE``   such as ``address,undefined``: everything but the counting kernels under these sanitizers
+``ENERGYBENCH_SANITIZE``   such as ``address,undefined``: under these sanitizers, counting kernels of two rungs included
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import shlex
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -68,33 +67,35 @@ def tuned_rungs() -> dict[str, tuple[int, list[str]]]:
 
 
 def sanitizers() -> list[str]:
-    """What ``ENERGYBENCH_SANITIZE`` asks for, nothing by default.
+    """What ``ENERGYBENCH_SANITIZE`` asks for, nothing by default; of UBSan all but vptr, for no function is virtual.
 
-    Left out of UBSan: null, object-size, alignment and pointer-overflow, checks of each captured reference and address
-    on which g++ spends minutes a unit (what is read or written there is AddressSanitizer's to see), and vptr, for there
-    are no virtual functions.
+    No warnings: beside these checks g++ takes what is set on every path for what may not be.
     """
     asked = os.environ.get("ENERGYBENCH_SANITIZE", "")
     if not asked:
         return []
-    left_out = "null,object-size,alignment,pointer-overflow,vptr"
-    return [f"-fsanitize={asked}", f"-fno-sanitize={left_out}", "-fno-sanitize-recover=undefined", "-g1"]
+    return [f"-fsanitize={asked}", "-fno-sanitize=vptr", "-fno-sanitize-recover=undefined", "-g1", "-w"]
 
 
-def policies() -> dict[str, list[str]]:
+#: Rungs whose counting kernels are under sanitizers too; those of the others are the same bodies once more.
+SANITIZED_COUNTING = ("naive", "avx2")
+
+
+def policies(rung: str) -> dict[str, list[str]]:
     """Suffix of a rung → flags after the rung's: every file of cpu/naive and cpu/tuned is compiled for each policy.
 
     Counting may be slow (a layer of 224×224 in seconds), so it is optimised no more than that asks for; with
-    contraction off it agrees bit for bit. At -O1 g++ warns of numbers that are set lane by lane. Under sanitizers the
-    plain unit is not optimised and its bodies stay apart: inlined by force they took g++ minutes a unit.
+    contraction off it agrees bit for bit. At -O1 g++ warns of numbers that are set lane by lane. Under sanitizers a
+    unit is not optimised and its bodies stay apart: inlined by force they took g++ minutes a unit. What is not inlined
+    there then is the unit's own (-fno-weak), for it has the unit's instruction set.
     """
     plain = ["-DEB_OPS=PlainOps"]
+    counting = ["-DEB_OPS=UnitCountingOps", "-DEB_COUNTING_UNIT", "-O1", "-Wno-maybe-uninitialized"]
     if sanitizers():
-        plain = ["-DEB_OPS=UnitPlainOps", "-DEB_SANITIZED_UNIT", "-O0", "-Wno-maybe-uninitialized", *sanitizers()]
-    return {
-        "": plain,
-        "_counting": ["-DEB_OPS=UnitCountingOps", "-DEB_COUNTING_UNIT", "-O1", "-Wno-maybe-uninitialized"],
-    }
+        plain = ["-DEB_OPS=UnitPlainOps", "-DEB_SANITIZED_UNIT", "-O0", "-fno-weak", *sanitizers()]
+        if rung in SANITIZED_COUNTING:
+            counting += ["-O0", "-fno-weak", *sanitizers()]
+    return {"": plain, "_counting": counting}
 
 
 def find_nvcc() -> Path | None:
@@ -159,7 +160,8 @@ class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types h
                 commands.append((source, "", [str(find_nvcc()), *nvcc]))
             elif "/naive/" in source or "/tuned/" in source:
                 rungs = tuned_rungs() if "/tuned/" in source else {"naive": (0, kernel_flags)}
-                for (rung, (width, flags)), (suffix, policy) in product(rungs.items(), policies().items()):
+                units = ((r, w, f, *p) for r, (w, f) in rungs.items() for p in policies(r).items())
+                for rung, width, flags, suffix, policy in units:
                     unit = rung + suffix
                     define = [f"-DEB_ISA={unit}", f"-DEB_VECTOR_BYTES={width}", *policy]
                     command = [*self._cxx(), *flags, "-fopenmp", "-fno-exceptions", *host, *define]
@@ -172,7 +174,13 @@ class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types h
                     f'-DEB_CUDA_ARCHITECTURES="{" ".join(f.rpartition("code=")[2] for f in cuda_architectures())}"',
                 ]
                 pybind = [f"-isystem{get_include()}", *(f"-isystem{d}" for d in self.compiler.include_dirs)]
-                commands.append((source, "", [*self._cxx(), "-O2", *host, *define, *pybind, *sanitizers()]))
+                commands.append(
+                    (
+                        source,
+                        "",
+                        [*self._cxx(), "-O1" if sanitizers() else "-O2", *host, *define, *pybind, *sanitizers()],
+                    )
+                )
             else:
                 commands.append((source, "", [*self._cxx(), *kernel_flags, "-fopenmp", *host, *sanitizers()]))
         with ThreadPoolExecutor(max_workers=2) as pool:

@@ -9,6 +9,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace eb {
 
@@ -32,6 +35,16 @@ inline void* allocate_block(std::size_t size) {
   if (large && block != nullptr) madvise(block, size, MADV_HUGEPAGE);  // may be refused: then pages are small
 #endif
   return block;
+}
+
+// Of a block of `size` bytes the first `bytes` are in use. AddressSanitizer then finds what touches the others; blocks
+// are kept and rounded up, so that it would not know by itself.
+inline void use_first([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes,
+                      [[maybe_unused]] std::size_t size) {
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(block, bytes);
+  ASAN_POISON_MEMORY_REGION(static_cast<char*>(block) + bytes, size - bytes);
+#endif
 }
 
 }  // namespace eb

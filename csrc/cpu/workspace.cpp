@@ -15,11 +15,12 @@ class Block {
   ~Block() { release(); }
 
   void* at_least(std::size_t bytes) {
-    if (bytes <= bytes_) return data_;
-    release();
-    const std::size_t whole = block_size(bytes);
-    data_ = allocate_block(whole);
-    bytes_ = data_ == nullptr ? 0 : whole;
+    if (const std::size_t whole = block_size(bytes); whole > bytes_) {
+      release();
+      data_ = allocate_block(whole);
+      bytes_ = data_ == nullptr ? 0 : whole;
+    }
+    if (data_ != nullptr) use_first(data_, bytes, bytes_);
     return data_;
   }
   std::size_t bytes() const { return bytes_; }
@@ -38,7 +39,7 @@ thread_local Block block;
 
 }  // namespace
 
-void* workspace(std::size_t bytes) { return block.at_least(block_size(bytes)); }
+void* workspace(std::size_t bytes) { return block.at_least(bytes); }
 std::size_t workspace_bytes() { return block.bytes(); }
 void release_workspace() { block.release(); }
 

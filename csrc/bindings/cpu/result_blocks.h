@@ -27,16 +27,12 @@ class ResultBlocks {
     static auto* blocks = new ResultBlocks;  // never destroyed: arrays may outlive everything
     return *blocks;
   }
-  // Null when there is not enough memory.
-  void* take(std::size_t bytes) {
-    for (std::size_t i = kept_.size(); i-- > 0;) {
-      if (kept_[i].second != bytes) continue;
-      void* block = kept_[i].first;
-      kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(i));
-      total_ -= bytes;
-      return block;
-    }
-    return allocate_block(bytes);
+  // A block of block_size(bytes). Null when there is not enough memory.
+  void* take(std::size_t used) {
+    const std::size_t bytes = block_size(used);
+    void* block = kept_or_fresh(bytes);
+    if (block != nullptr) use_first(block, used, bytes);
+    return block;
   }
   void give(void* block, std::size_t bytes) {
     if (bytes > kMostBytes) return std::free(block);
@@ -45,6 +41,7 @@ class ResultBlocks {
       total_ -= kept_.front().second;
       kept_.erase(kept_.begin());
     }
+    use_first(block, 0, bytes);
     kept_.emplace_back(block, bytes);
     total_ += bytes;
   }
@@ -56,6 +53,17 @@ class ResultBlocks {
   }
 
  private:
+  void* kept_or_fresh(std::size_t bytes) {
+    for (std::size_t i = kept_.size(); i-- > 0;) {
+      if (kept_[i].second != bytes) continue;
+      void* block = kept_[i].first;
+      kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(i));
+      total_ -= bytes;
+      return block;
+    }
+    return allocate_block(bytes);
+  }
+
   static constexpr std::size_t kMostBlocks = 8, kMostBytes = std::size_t{64} << 20;
   std::vector<std::pair<void*, std::size_t>> kept_;  // the longest kept first
   std::size_t total_ = 0;
@@ -74,7 +82,7 @@ inline std::size_t bytes_of(const std::vector<py::ssize_t>& shape, const py::dty
 // Memory that no array owns, for as long as the object lives. Raises MemoryError.
 class ScratchBlock {
  public:
-  explicit ScratchBlock(std::size_t bytes) : bytes_(block_size(bytes)), data_(ResultBlocks::get().take(bytes_)) {
+  explicit ScratchBlock(std::size_t bytes) : bytes_(block_size(bytes)), data_(ResultBlocks::get().take(bytes)) {
     if (data_ == nullptr) throw std::bad_alloc();
   }
   ScratchBlock(ScratchBlock&& other) noexcept : bytes_(other.bytes_), data_(std::exchange(other.data_, nullptr)) {}
@@ -93,7 +101,7 @@ class ScratchBlock {
 // An array of its own memory, not initialised. Raises MemoryError.
 inline py::array empty(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
   const std::size_t bytes = bytes_of(shape, dtype), whole = block_size(bytes);
-  void* memory = ResultBlocks::get().take(whole);
+  void* memory = ResultBlocks::get().take(bytes);
   if (memory == nullptr) throw std::bad_alloc();
   if (poisoning()) std::memset(memory, 0xff, bytes);
   PyObject* owner = PyCapsule_New(memory, nullptr, [](PyObject* capsule) {
