@@ -89,6 +89,7 @@ def diagnoses(fit: FitResult) -> dict[str, bool]:
         "cache": "cache_saving_j" in fit.params,
         "clock": "clock_saving_j" in fit.params,
         "limit": fit.time_law is not None and fit.time_law.power_cap_w is not None,
+        "at limit": fit.held_power_w is not None,
         "host": fit.time_law is not None and fit.time_law.dispatch_s > 0,
         "sessions": any("sessions differ" in n for n in fit.notes),
     }

@@ -17,6 +17,7 @@ from energybench.model.features import FloatArray
 from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations
 from energybench.model.power_cap import capped_time_s
+from energybench.model.pricing import PricedRows, price_rows
 from energybench.model.scores import Score, score
 from energybench.profiles.profile import DeviceProfile
 from energybench.records.device_identity import device_identity, differences
@@ -184,17 +185,17 @@ def compare_records(
         raise RecordError("there are only idle windows; give records of workloads")
     rows = replace(rows, table=rows.table.with_facts(profile.environment.get("facts") or {}))
     refuse_dtypes(profile, rows.table)
-    equation = profile.equation
-    design = equation.features(rows.table)
-    rows = rows.take(design.kept)
+    priced = price_rows(profile.equation, profile.params.values(), rows.table, profile.held_power_w)
+    rows = rows.take(priced.design.kept)
     if len(rows) == 0:
         raise ProfileMismatch(
-            f"no row has work that equation {equation.name} of profile {profile.name} prices; use another profile"
+            f"no row has work that equation {profile.equation_name} of profile {profile.name} prices; "
+            "use another profile"
         )
     if profile.kind != "measured":
         notes.append(_KIND_NOTES.get(profile.kind, f"{profile.kind} energy, not measured"))
-    left_out = {**everything.left_out, **design.dropped}
-    return _compare(rows, profile, design.X, level, left_out, tuple(notes), other_card=other_card)
+    left_out = {**everything.left_out, **priced.design.dropped}
+    return _compare(rows, profile, priced, level, left_out, tuple(notes), other_card=other_card)
 
 
 _KIND_NOTES: Final = {"modelled": "pipeline check, not energy: the recorded energy is modelled too"}
@@ -226,7 +227,7 @@ def _other_device_notes(
 def _compare(
     rows: Observations,
     profile: DeviceProfile,
-    X: FloatArray,
+    priced: PricedRows,
     level: float,
     left_out: Mapping[str, int],
     notes: tuple[str, ...],
@@ -234,12 +235,12 @@ def _compare(
     other_card: bool,
 ) -> Comparison:
     recorded = rows.energy_j
-    estimated = X @ np.array(list(profile.params.values()))
+    estimated = priced.total_j
     errors = estimated / recorded - 1
     networks = [None if n is None else str(n) for n in rows.labels["network"]]
     # on another card both meters' scales are between the record and the estimate; on the same card neither is
     scale_rel = SQRT_2 * (profile.meter_gain_rel or 0.0) if other_card else 0.0
-    half = half_widths_j(profile, X, estimated, level, networks=networks, scale_rel=scale_rel)
+    half = half_widths_j(profile, priced.design.X, estimated, level, networks=networks, scale_rel=scale_rel)
     timed, timed_energy = _with_predicted_time(rows, profile)
     compared = tuple(
         _row(
@@ -300,9 +301,9 @@ def _with_predicted_time(rows: Observations, profile: DeviceProfile) -> tuple[Fl
     equation, coef = profile.equation, np.array(list(profile.params.values()))
     table = rows.table.with_column("time_s", law.predict_s(rows.table))
     time_s = capped_time_s(law, equation, coef, table)
-    design = equation.features(table.with_column("time_s", time_s))
+    priced = price_rows(equation, coef, table.with_column("time_s", time_s), profile.held_power_w)
     energy = np.full(len(rows), np.nan)
-    energy[design.kept] = design.X @ coef
+    energy[priced.design.kept] = priced.total_j
     return time_s, energy
 
 

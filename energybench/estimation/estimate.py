@@ -21,6 +21,7 @@ from energybench.model.equation import Equation
 from energybench.model.features import FeatureTable, FloatArray, feature_row
 from energybench.model.operator_table import operator_table
 from energybench.model.power_cap import capped_time_s
+from energybench.model.pricing import price_rows
 from energybench.notebook import html_lines, html_table
 from energybench.profiles.profile import DeviceProfile
 from energybench.records.model_counts import ModelCounts, OperatorCounts
@@ -192,8 +193,12 @@ class EnergyEstimate:
         operators = operators.with_column("time_s", (self.time_s or 0.0) * _shares(weights))
         energies = np.zeros(len(operators))
         for term, x in zip(self.profile.equation.terms, self.X[0], strict=True):
-            shares = None if term.additive else _shares(operators.column("bytes" if term.role == "memory" else "macs"))
-            part = term.feature(operators) if shares is None else shares * float(x)
+            if term.additive:
+                whole = float(term.feature(self.table)[0])
+                # a power limit lowers the price of all arithmetic alike
+                part = term.feature(operators) * (float(x) / whole if whole else 1.0)
+            else:
+                part = float(x) * _shares(operators.column("bytes" if term.role == "memory" else "macs"))
             energies += self.profile.params[term.name] * part
         return energies
 
@@ -299,15 +304,17 @@ def estimate_counts(
     if time_kind == "predicted" and duration and profile.time_law is not None:
         capped = capped_time_s(profile.time_law, equation, coef, table)
         duration, table = float(capped[0]), table.with_column("time_s", capped)
-    design = equation.features(table)
-    if not design.kept.all():
+    priced = price_rows(equation, coef, table, profile.held_power_w)
+    if not priced.design.kept.all():
         raise ProfileMismatch(
             f"equation {equation.name} of profile {profile.name} cannot describe this call: "
-            f"{next(iter(design.dropped))}; use a profile of the physical equation"
+            f"{next(iter(priced.design.dropped))}; use a profile of the physical equation"
         )
     notes, extrapolated = _notes(counts, profile, table, time_kind)
+    if priced.held.any():
+        notes += (f"the device's power limit holds this call at {profile.held_power_w:.4g} W",)
     return EnergyEstimate(
-        energy_j=float(design.X[0] @ coef),
+        energy_j=float(priced.total_j[0]),
         time_s=duration,
         time_kind=time_kind,
         kind=profile.kind,
@@ -318,7 +325,7 @@ def estimate_counts(
         profile=profile,
         counts=counts,
         table=table,
-        X=design.X,
+        X=priced.design.X,
         amounts=amounts,
     )
 

@@ -15,17 +15,25 @@ from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.fitting.shrinkage import Shrinkage
 from energybench.model.equation import Equation
 from energybench.model.observations import Observations
+from energybench.model.pricing import price_rows
+from energybench.units import Watt
 
 #: Fewer networks than this are not asked: the median of two is their mean.
 FEWEST_NETWORKS: Final = 3
 
 
 def network_error(
-    rows: Observations, held: Observations, equation: Equation, shrinkage: Shrinkage | None = None
+    rows: Observations,
+    held: Observations,
+    equation: Equation,
+    shrinkage: Shrinkage | None = None,
+    *,
+    held_power_w: Watt | None = None,
 ) -> float | None:
     """Median over the networks of `held` of each one's median absolute error, fitted to `rows`, as a fraction.
 
-    None where fewer than `FEWEST_NETWORKS` have a prediction.
+    `held_power_w` is the power limit that no prediction exceeds. None where fewer than `FEWEST_NETWORKS` have a
+    prediction.
     """
     design = equation.features(held.table)
     there = held.take(design.kept)
@@ -34,7 +42,7 @@ def network_error(
         return None
     fitted = RelativeLeastSquares(nonneg=equation.nonneg, shrinkage=shrinkage)
     fitted.fit(equation.features(rows.table).X, rows.energy_j)
-    errors = np.abs(fitted.predict(design.X) / there.energy_j - 1)
+    errors = np.abs(price_rows(equation, fitted.coef_, there.table, held_power_w).total_j / there.energy_j - 1)
     return float(np.median([np.median(errors[members]) for members in networks.values()]))
 
 

@@ -15,6 +15,7 @@ from energybench.fitting.calibration import network_scores
 from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
 from energybench.fitting.drift import Drift, measure_drifts, without_drift
+from energybench.fitting.held_power import held_by_limit
 from energybench.fitting.kernel_classes import choose_kernel_classes
 from energybench.fitting.least_squares import Loss, RelativeLeastSquares
 from energybench.fitting.misfit import measure_misfit
@@ -31,14 +32,16 @@ from energybench.fitting.validation import Sample, Validation, left_out_classes_
 from energybench.fitting.verdict import VIF_LIMIT, Finding, judge
 from energybench.model.catalogue import equation_for, equation_of_columns
 from energybench.model.equation import Equation
-from energybench.model.features import FeatureTable, FloatArray
+from energybench.model.features import BoolArray, FeatureTable, FloatArray
 from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations, Target
 from energybench.model.physical import CACHE_SAVING
+from energybench.model.pricing import price_rows
 from energybench.model.time_law import TimeLaw
 from energybench.records.sealed import refuse_sealed
 from energybench.records.timed_network import TimedNetwork
 from energybench.records.vocabulary import FAMILIES
+from energybench.units import Watt
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +80,7 @@ def fit_records(
             drawn towards the element type's mean, which prices work of unknown class (`choose_kernel_classes`).
         optional: terms that `physical` has beside its own (`active_power_w`: power × time of calls that do work;
             `zero_saving_j`; `padded_mac_j`; `busy_unit_w`; `cache_saving_j`; `clock_saving_j`); "auto" keeps those that
-            the records need (`needed_terms`).
+            the records need (`needed_terms`), after rows that a power limit holds have left (`held_by_limit`).
         loss: `squares`, or `huber` for windows that something disturbed.
         ordered: hold MAC coefficients to bf16 ≤ tf32 ≤ fp32 ≤ fp64, for hardware with units for each.
         level: of the intervals.
@@ -108,17 +111,23 @@ def fit_records(
     drifts = measure_drifts(rows)
     rows = without_drift(rows, drifts)
     terms = ChosenTerms(() if optional == "auto" else tuple(optional))
+    timed = rows
+    held_power_w: Watt | None = None
     if optional == "auto" and equation == "physical":
-        terms = needed_terms(rows, everything.take(held), by_kernel_class=by_kernel_class is True)
+        if (limit := held_by_limit(rows, everything.take(held))) is not None:
+            held_power_w = limit.power_w
+            rows = _without(rows, limit.rows, f"held at {held_power_w:.4g} W by the power limit")
+        terms = needed_terms(
+            rows, everything.take(held), by_kernel_class=by_kernel_class is True, held_power_w=held_power_w
+        )
     refuse_untold(terms.kept, rows)
-    n_cold = int((rows.table.column("is_cold") > 0).sum())
-    if n_cold and CACHE_SAVING not in terms.kept:
+    if CACHE_SAVING not in terms.kept:
         # their traffic costs something else than that of a hot row, and nothing here would price it
-        rows = replace(rows.take(rows.table.column("is_cold") == 0), left_out={**rows.left_out, "cold caches": n_cold})
+        rows, timed = (_without(some, some.table.column("is_cold") > 0, "cold caches") for some in (rows, timed))
     shrinkage: Shrinkage | None = None
     chosen = _equation(equation, rows, by_kernel_class=by_kernel_class is True, optional=terms.kept)
     if equation == "physical" and by_kernel_class == "auto":
-        split = choose_kernel_classes(rows, everything.take(held), optional=terms.kept)
+        split = choose_kernel_classes(rows, everything.take(held), optional=terms.kept, held_power_w=held_power_w)
         if split is not None:
             chosen, shrinkage = split
     design = chosen.features(rows.table)
@@ -147,7 +156,7 @@ def fit_records(
     inflation = vif(weighted)
     inference = _infer(chosen, sample, estimator, covariance, inflation, weighted, level)
     note = PIPELINE_CHECK if rows.kind == "modelled" else ""
-    held_sample = _heldout_sample(chosen, everything.take(held))
+    held_sample = _heldout_sample(chosen, estimator.coef_, everything.take(held), held_power_w)
     scored: Validation | None = None
     if validation:
         scored = validate(sample, estimator, fitted, heldout=held_sample, seed=seed, note=note)
@@ -174,7 +183,7 @@ def fit_records(
         converged=estimator.converged_,
         misfit=misfit,
         validation=scored,
-        time_law=_time_law(rows, everything.take(held), chosen, estimator.coef_, timings, timed_networks)
+        time_law=_time_law(timed, everything.take(held), chosen, estimator.coef_, timings, timed_networks, held_power_w)
         if time_law
         else None,
         null_models={name: model.fit(work.table, work.energy_j) for name, model in NULL_MODELS.items()},
@@ -188,6 +197,7 @@ def fit_records(
         shrunken=shrinkage is not None,
         scale_rel=_scale_rel(meter_gain_rel, pooled),
         pooled=pooled,
+        held_power_w=held_power_w,
     )
 
 
@@ -205,11 +215,12 @@ def _time_law(
     coef: FloatArray,
     timings: FeatureTable | None,
     networks: Sequence[TimedNetwork],
+    held_power_w: Watt | None,
 ) -> TimeLaw | None:
     law = fit_time_law(rows.table if timings is None else timings)
     if law is None:
         return None
-    law = with_power_cap(law, rows, held, equation, coef, timings)
+    law = with_power_cap(law, rows, held, equation, coef, timings, held_power_w)
     return replace(law, network_scores=time_scores(law, networks))
 
 
@@ -235,11 +246,20 @@ def _equation(
     return equation_of_columns(equation)
 
 
-def _heldout_sample(equation: Equation, rows: Observations) -> Sample | None:
+def _heldout_sample(
+    equation: Equation, coef: FloatArray, rows: Observations, held_power_w: Watt | None
+) -> Sample | None:
     if len(rows) == 0:
         return None
-    design = equation.features(rows.table)
+    design = price_rows(equation, coef, rows.table, held_power_w).design
     return Sample(rows.take(design.kept), design.X) if design.kept.any() else None
+
+
+def _without(rows: Observations, some: BoolArray, why: str) -> Observations:
+    """The rows but for some, which `left_out` then names with their reason."""
+    if not some.any():
+        return rows
+    return replace(rows.take(~some), left_out={**rows.left_out, why: int(some.sum())})
 
 
 class _Inference:

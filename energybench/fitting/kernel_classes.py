@@ -12,13 +12,13 @@ from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.development import network_error, networks_object
 from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.fitting.shrinkage import STRENGTHS, Shrinkage
+from energybench.fitting.workload_squares import improves, workload_squares
 from energybench.model.equation import Equation
 from energybench.model.features import FloatArray
 from energybench.model.observations import Observations
 from energybench.model.physical import physical_equation
+from energybench.units import Watt
 
-#: Chance of splitting the MACs of a device whose kernels all cost the same.
-_P: Final = 1e-3
 #: Share of the squared error on left-out workloads that classes may keep at most. Devices without them pass the F-test
 #: more often than its level says, since their workloads are not measured equally well, but gain next to nothing here.
 _WORTH: Final = 0.8
@@ -27,15 +27,18 @@ _FOLDS: Final = 10
 
 
 def choose_kernel_classes(
-    rows: Observations, held: Observations | None = None, *, optional: Sequence[str]
+    rows: Observations,
+    held: Observations | None = None,
+    *,
+    optional: Sequence[str],
+    held_power_w: Watt | None = None,
 ) -> tuple[Equation, Shrinkage] | None:
     """`physical` with shrunken kernel classes where the records need it; None where one MAC coefficient will do.
 
     Three bars: an F-test over workloads, a smaller squared error on workloads left out at the best strength (both take
-    the workload as the unit, so that repeats prove nothing), and no larger error of the networks of `held`.
+    the workload as the unit, so that repeats prove nothing), and no larger error of the networks of `held`, none of
+    which is predicted above the power limit `held_power_w`.
     """
-    from scipy.stats import f
-
     pooled = physical_equation(rows.table, optional=optional)
     split = physical_equation(rows.table, class_mean=True, optional=optional)
     means_at = [split.names.index(n) for n in pooled.names if n in split.names and n.startswith("mac_")]
@@ -46,17 +49,12 @@ def choose_kernel_classes(
         return None
     y = rows.energy_j
     names, clusters = np.unique(cluster_labels(rows), return_inverse=True)
-    count = np.bincount(clusters)
     first = RelativeLeastSquares(nonneg=pooled.nonneg).fit(X0, y)
     free = RelativeLeastSquares(nonneg=split.nonneg).fit(X1, y)
-    without, with_it = (
-        float(np.sum((np.bincount(clusters, e.predict(X) / y - 1) / count) ** 2)) for e, X in ((first, X0), (free, X1))
-    )
-    steps = extra - len(means_at)
-    left = len(names) - len(pooled.terms) - steps
-    if left <= 0 or with_it >= without:
-        return None
-    if float(f.sf((without - with_it) / steps / (with_it / left), steps, left)) >= _P:
+    more = len(pooled.terms) + extra - len(means_at)
+    if not improves(
+        workload_squares(rows, first.predict(X0), len(pooled.terms)), workload_squares(rows, free.predict(X1), more)
+    ):
         return None
     means = dict(zip(pooled.names, map(float, first.coef_), strict=True))
     work = np.unique(clusters[~rows.idle])
@@ -74,7 +72,10 @@ def choose_kernel_classes(
     shared = Shrinkage.of(split.names, means, STRENGTHS[best], across=True)
     chosen = _better_at_new_classes(rows, split, X1, candidates[best], shared)
     if held is not None and len(held):
-        before, after = network_error(rows, held, pooled), network_error(rows, held, split, chosen)
+        before, after = (
+            network_error(rows, held, equation, shrinkage, held_power_w=held_power_w)
+            for equation, shrinkage in ((pooled, None), (split, chosen))
+        )
         if networks_object(before, after):
             return None
     return split, chosen

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
-
-import numpy as np
 
 from energybench.errors import FitError
-from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.development import network_error, networks_object
 from energybench.fitting.least_squares import RelativeLeastSquares
+from energybench.fitting.workload_squares import WorkloadSquares, improves, workload_squares
 from energybench.model.observations import Observations
 from energybench.model.physical import OPTIONAL_NAMES, missing_columns, physical_equation
-
-#: Chance of keeping a term on a device that does not have it.
-_P: Final = 1e-3
+from energybench.units import Watt
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +36,40 @@ def refuse_untold(names: Sequence[str], rows: Observations) -> None:
             )
 
 
-def needed_terms(rows: Observations, held: Observations | None = None, *, by_kernel_class: bool = False) -> ChosenTerms:
+def needed_terms(
+    rows: Observations,
+    held: Observations | None = None,
+    *,
+    by_kernel_class: bool = False,
+    held_power_w: Watt | None = None,
+) -> ChosenTerms:
     """The optional terms that earn their place, one after another, each beside those kept before it.
 
     The unit is the workload (each idle window by itself): an F-test on the squared means of their relative residuals,
     one coefficient more against one less. A term that its bound holds at 0 explains nothing and is not kept; nor is one
     that no row has, that needs what the records do not carry, or that the rows cannot tell from the terms there are
     (active power without idle windows). Where `held` names enough networks, a term that the rows ask for stays only if
-    the networks are not predicted worse.
+    the networks are not predicted worse, none of them above the power limit `held_power_w`.
     """
     kept: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     without = _square(rows, kept, by_kernel_class=by_kernel_class)
-    error = _network_error(rows, held, kept, by_kernel_class=by_kernel_class)
+
+    def networks_missed(names: tuple[str, ...]) -> float | None:
+        if held is None or len(held) == 0:
+            return None
+        equation = physical_equation(rows.table, by_kernel_class=by_kernel_class, optional=names)
+        return network_error(rows, held, equation, held_power_w=held_power_w)
+
+    error = networks_missed(kept)
     untold = {name: absent for name in OPTIONAL_NAMES if (absent := missing_columns(name, rows.table))}
     for name in OPTIONAL_NAMES:
         if name in untold:
             continue
         with_it = _square(rows, (*kept, name), by_kernel_class=by_kernel_class)
-        if with_it is None or without is None or not _improves(without, with_it):
+        if with_it is None or without is None or not improves(without, with_it):
             continue
-        new_error = _network_error(rows, held, (*kept, name), by_kernel_class=by_kernel_class)
+        new_error = networks_missed((*kept, name))
         if networks_object(error, new_error):
             refused = (*refused, name)
         else:
@@ -69,17 +77,8 @@ def needed_terms(rows: Observations, held: Observations | None = None, *, by_ker
     return ChosenTerms(kept, refused, untold)
 
 
-def _network_error(
-    rows: Observations, held: Observations | None, names: tuple[str, ...], *, by_kernel_class: bool
-) -> float | None:
-    if held is None or len(held) == 0:
-        return None
-    equation = physical_equation(rows.table, by_kernel_class=by_kernel_class, optional=names)
-    return network_error(rows, held, equation)
-
-
-def _square(rows: Observations, names: tuple[str, ...], *, by_kernel_class: bool) -> tuple[float, int] | None:
-    """Sum over workloads of squared mean residuals and what is left to judge by; None where the last term is idle."""
+def _square(rows: Observations, names: tuple[str, ...], *, by_kernel_class: bool) -> WorkloadSquares | None:
+    """What the fit with these terms leaves; None where the last of them is idle."""
     equation = physical_equation(rows.table, by_kernel_class=by_kernel_class, optional=names)
     X = equation.features(rows.table).X
     if names and not X[:, -1].any():
@@ -87,16 +86,4 @@ def _square(rows: Observations, names: tuple[str, ...], *, by_kernel_class: bool
     estimator = RelativeLeastSquares(nonneg=equation.nonneg).fit(X, rows.energy_j)
     if names and estimator.at_bound_[-1]:
         return None
-    _, clusters = np.unique(cluster_labels(rows), return_inverse=True)
-    relative = estimator.predict(X) / rows.energy_j - 1
-    mean = np.bincount(clusters, relative) / np.bincount(clusters)
-    return float(mean @ mean), len(mean) - X.shape[1]
-
-
-def _improves(without: tuple[float, int], with_it: tuple[float, int]) -> bool:
-    from scipy.stats import f
-
-    (before, _), (after, left) = without, with_it
-    if left <= 0 or after >= before:
-        return False
-    return float(f.sf((before - after) / (after / left), 1, left)) < _P
+    return workload_squares(rows, estimator.predict(X), X.shape[1])

@@ -14,6 +14,7 @@ from energybench.model.features import FeatureTable, FloatArray
 from energybench.model.observations import Observations
 from energybench.model.power_cap import capped_time_s
 from energybench.model.time_law import TimeLaw
+from energybench.units import Watt
 
 #: Rows whose fitted power is above this share of the limit may be held by it: their time tells nothing of the rates.
 _NEAR: Final = 0.95
@@ -26,22 +27,25 @@ def with_power_cap(
     equation: Equation,
     coef: FloatArray,
     timings: FeatureTable | None = None,
+    held_power_w: Watt | None = None,
 ) -> TimeLaw:
     """The law under the power limit that the records tell, where it predicts the held-out networks' times better.
 
     The law without a limit where the records tell none or several, where no row comes near it, or where there are too
-    few networks to ask. Operators that were timed without a meter keep their rows: none is known to be near the limit.
+    few networks to ask. `held_power_w` is what the limit is on the meter's scale, where rows show it. Operators that
+    were timed without a meter keep their rows: none is known to be near the limit.
     """
     caps = np.unique(rows.table.column("power_cap_w")[~rows.idle])
     if rows.target != "gross" or len(caps) != 1 or not np.isfinite(caps[0]):
         return law
     design = equation.features(rows.table)
     near = np.zeros(len(rows), dtype=np.bool_)
-    near[design.kept] = design.X @ coef > _NEAR * caps[0] * rows.time_s[design.kept]
+    limit_w = float(caps[0]) if held_power_w is None else held_power_w
+    near[design.kept] = design.X @ coef > _NEAR * limit_w * rows.time_s[design.kept]
     below = fit_time_law(rows.table, rows=~near) if timings is None else law
     if not near.any() or below is None or not below.covers(rows.table.dtypes):
         return law
-    capped = replace(below, power_cap_w=float(caps[0]))
+    capped = replace(below, power_cap_w=limit_w)
     before, after = (_time_error(one, held, equation, coef) for one in (law, capped))
     return capped if before is not None and after is not None and after < before else law
 

@@ -21,8 +21,10 @@ from energybench.fitting.verdict import Finding, Verdict
 from energybench.model.equation import Equation
 from energybench.model.features import FeatureTable, FloatArray
 from energybench.model.observations import Observations
+from energybench.model.pricing import price_rows
 from energybench.model.time_law import TimeLaw
 from energybench.records.vocabulary import Kind
+from energybench.units import Watt
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +52,7 @@ class FitResult:
     `scale_rel`          relative standard uncertainty of the scale that all coefficients share, None where no meter
                          states it; in no interval unless it is asked for
     `pooled`             gains of the units that were pooled, None for one unit
+    `held_power_w`       power limit that no prediction exceeds, on the meter's scale; None where no rows show one
     """
 
     equation: Equation
@@ -79,6 +82,7 @@ class FitResult:
     shrunken: bool = False
     scale_rel: float | None = None
     pooled: PooledUnits | None = None
+    held_power_w: Watt | None = None
 
     @property
     def kind(self) -> Kind:
@@ -172,9 +176,9 @@ class FitResult:
 
     def predict(self, table: FeatureTable) -> FloatArray:
         """Energies in joules of the rows that the equation describes, NaN for the others, shape (n,)."""
-        design = self.equation.features(table)
+        priced = price_rows(self.equation, self.params.values(), table, self.held_power_w)
         result = np.full(len(table), np.nan)
-        result[design.kept] = design.X @ np.array([self.params[n] for n in design.names])
+        result[priced.design.kept] = priced.total_j
         return result
 
     def to_frame(self) -> pd.DataFrame:
@@ -220,6 +224,7 @@ class FitResult:
             "n_workloads": self.n_workloads,
             "condition_number": _finite(self.condition_number),
             "spread_rel": self.spread_rel,
+            "held_power_w": self.held_power_w,
             "network_scores": {name: list(scores) for name, scores in self.network_scores.items()},
             "misfit": None if self.misfit is None else self.misfit.to_dict(),
             "validation": None if self.validation is None else self.validation.to_dict(),

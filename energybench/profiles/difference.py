@@ -41,6 +41,7 @@ def diff_profiles(a: DeviceProfile, b: DeviceProfile) -> tuple[list[str], list[C
         ("device", a.device, b.device),
         ("meter", a.meter, b.meter),
         ("meter gain", a.meter_gain_rel, b.meter_gain_rel),
+        ("power limit, W", a.held_power_w, b.held_power_w),
     ):
         if left != right:
             facts.append(f"{label}: {left} against {right}")

@@ -24,12 +24,14 @@ from energybench.profiles.coefficient import Coefficient
 from energybench.profiles.schema_check import violations
 from energybench.profiles.store import find_profile, read_json, write_json
 from energybench.records.vocabulary import Kind
+from energybench.units import Watt
 from energybench.version import __version__
 
 # Format history. An older version is converted when it is loaded, a newer one refused.
 #   1   first version
 #   2   network_scores, which calibrate intervals; input distributions of the rows; time law by class and with a host
-SCHEMA_VERSION: Final = 2
+#   3   held_power_w: estimates stay below a power limit
+SCHEMA_VERSION: Final = 3
 
 
 class FittedEquation(Protocol):
@@ -69,6 +71,7 @@ class DeviceProfile:
     `meter_gain_rel` relative standard uncertainty of the meter's absolute scale, None where unknown
     `covariance`    (k, k), in the order of `coefficients`
     `diagnostics`   nobs, n_workloads, condition_number, vif, spread_rel, misfit
+    `held_power_w`  power limit that no estimate exceeds, on the meter's scale; None where the fit saw none
     `network_scores` network that the fit never saw -> |recorded − predicted| over predicted deviation, by window
     `null_models`   coefficients of the null models on the fitted rows
     `validation`    what the fit scored on rows left out, None where it was not validated
@@ -89,6 +92,7 @@ class DeviceProfile:
     coefficients: Mapping[str, Coefficient]
     covariance: FloatArray
     diagnostics: Mapping[str, Any]
+    held_power_w: Watt | None
     network_scores: Mapping[str, tuple[float, ...]]
     domain: Domain
     time_law: TimeLaw | None
@@ -157,6 +161,7 @@ class DeviceProfile:
                 **{k: result[k] for k in ("nobs", "n_workloads", "condition_number", "spread_rel", "misfit")},
                 "vif": {coefficient: row["vif"] for coefficient, row in result["params"].items()},
             },
+            "held_power_w": result["held_power_w"],
             "network_scores": result["network_scores"],
             "domain": Domain.of(
                 fit.rows.table,
@@ -202,6 +207,7 @@ class DeviceProfile:
             "coefficients": {name: c.to_dict() for name, c in self.coefficients.items()},
             "covariance": self.covariance.tolist(),
             "diagnostics": dict(self.diagnostics),
+            "held_power_w": self.held_power_w,
             "network_scores": {name: list(scores) for name, scores in self.network_scores.items()},
             "domain": self.domain.to_dict(),
             "time_law": None if self.time_law is None else self.time_law.to_dict(),
@@ -232,6 +238,7 @@ class DeviceProfile:
             coefficients={name: Coefficient.from_dict(c) for name, c in data["coefficients"].items()},
             covariance=np.array(data["covariance"], dtype=np.float64),
             diagnostics=data["diagnostics"],
+            held_power_w=data["held_power_w"],
             network_scores={name: tuple(scores) for name, scores in data["network_scores"].items()},
             domain=Domain.from_dict(data["domain"]),
             time_law=None if data["time_law"] is None else TimeLaw.from_dict(data["time_law"]),
@@ -251,8 +258,11 @@ def profile_schema() -> Mapping[str, Any]:
 
 def _current(data: Any) -> Any:
     """Older formats as the current one; anything else as it is, for `check_profile` to refuse."""
-    if not isinstance(data, dict) or data.get("schema_version") != 1:
+    if not isinstance(data, dict) or data.get("schema_version") not in (1, 2):
         return data
+    data = {**data, "held_power_w": None}
+    if data["schema_version"] == 2:
+        return {**data, "schema_version": SCHEMA_VERSION}
     domain = data.get("domain")
     return {
         **data,

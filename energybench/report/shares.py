@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from energybench.model.catalogue import equation_from_terms
 from energybench.model.features import BoolArray, FeatureTable, FloatArray
+from energybench.model.pricing import price_rows
 from energybench.report.rows import ReportRow
 from energybench.report.wording import group_of
 
@@ -46,13 +47,11 @@ def row_energies(data: ReportData, rows: Sequence[ReportRow]) -> tuple[tuple[str
 
     The last has one entry a row, with m of them true.
     """
-    import numpy as np
-
     equation = fitted_equation(data)
     frame = data.records.iloc[[row.index for row in rows]]
-    design = equation.features(FeatureTable.from_frame(frame))
-    values = np.array([data.fit["params"][name]["value"] for name in design.names])
-    return design.names, design.X * values, design.kept
+    values = [data.fit["params"][name]["value"] for name in equation.names]
+    priced = price_rows(equation, values, FeatureTable.from_frame(frame), data.fit.get("held_power_w"))
+    return equation.names, priced.energies_j, priced.design.kept
 
 
 def energy_shares(data: ReportData, rows: Sequence[ReportRow]) -> list[GroupShares]:

@@ -230,7 +230,7 @@ def test_a_covariance_that_is_none_is_refused(profile) -> None:
         ("[]", "is no device profile"),
         ("{}", "is no device profile"),
         ('{"schema_version": "1"}', "is no device profile"),
-        ('{"schema_version": 99}', "has schema version 99, this energybench reads 2; update energybench"),
+        ('{"schema_version": 99}', "has schema version 99, this energybench reads 3; update energybench"),
         ('{"schema_version": 0}', "schema version 0, which never existed"),
         ("[" * 100_000, "nested too deeply|is damaged"),
     ],
@@ -246,16 +246,26 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path, text: str, messag
 
 def test_a_profile_of_the_first_version_still_loads(profile) -> None:
     data = profile.to_dict()
-    del data["network_scores"], data["domain"]["input_distributions"]
+    del data["network_scores"], data["domain"]["input_distributions"], data["held_power_w"]
     law = data["time_law"]
     first_law = {"law": "roofline", **law["rates"], "rel_stdev": law["rel_stdev"], "nobs": law["nobs"]}
     old = DeviceProfile.from_dict({**data, "schema_version": 1, "time_law": first_law})
     assert old.params == profile.params
     assert old.time_law == profile.time_law
     assert old.network_scores == {}
-    assert old.to_dict()["schema_version"] == 2
+    assert old.held_power_w is None
+    assert old.to_dict()["schema_version"] == 3
     with pytest.raises(ProfileError, match="lacks network_scores"):
         DeviceProfile.from_dict({**data, "schema_version": 2})
+
+
+def test_a_profile_of_the_second_version_still_loads(profile) -> None:
+    data = profile.to_dict()
+    del data["held_power_w"]
+    old = DeviceProfile.from_dict({**data, "schema_version": 2})
+    assert old.to_dict() == profile.to_dict()
+    with pytest.raises(ProfileError, match="lacks held_power_w"):
+        DeviceProfile.from_dict(data)
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:

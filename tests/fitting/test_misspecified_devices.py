@@ -40,9 +40,15 @@ def test_the_right_equation_raises_nothing(study: Callable[[str], Case]) -> None
     assert set(fit.verdicts.values()) == {"identified"}
 
 
-@pytest.mark.parametrize("name", ["hidden", "tile", "dvfs"])
+@pytest.mark.parametrize("name", ["hidden", "tile"])
 def test_work_that_counts_do_not_explain_is_a_misfit(study: Callable[[str], Case], name: str) -> None:
     assert study(name)[0].misfit.present
+
+
+def test_a_clock_that_falls_unseen_is_a_misfit(calibrated: Callable[..., pd.DataFrame]) -> None:
+    untold = fit_records(calibrated(CASES["dvfs"]).drop(columns="power_cap_w"))
+    assert untold.misfit is not None
+    assert untold.misfit.present
 
 
 def test_power_of_working_units_gets_its_term(study: Callable[[str], Case]) -> None:

@@ -1,0 +1,187 @@
+"""A power limit of a device that does not tell its clock: rows at the limit tell the limit, the others the prices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.study_devices import CASES, SECTIONS, device_text
+from energybench.app.calibrate import calibrate
+from energybench.estimation import compare_records, estimate_counts
+from energybench.estimation.explanation import explain_comparison
+from energybench.fitting import FitResult, fit_records
+from energybench.model.features import FeatureTable
+from energybench.model.physical import physical_from_names
+from energybench.model.power_cap import held_features
+from energybench.profiles import DeviceProfile
+from energybench.profiles.difference import diff_profiles
+from energybench.profiles.report import show_profile
+from energybench.records.frame import load_records
+from energybench.records.model_counts import ModelCounts, OperatorCounts
+from energybench.records.op_counts import OpCounts
+
+Calibrated = Callable[..., pd.DataFrame]
+LIMITED = SECTIONS["dvfs"]
+
+
+def median_heldout(fit: FitResult) -> float:
+    assert fit.validation is not None
+    assert fit.validation.heldout is not None
+    assert fit.validation.heldout.median_ape is not None
+    return fit.validation.heldout.median_ape
+
+
+def heavy_call(macs: int = 10**9) -> ModelCounts:
+    """Two products and an addition, far more arithmetic than traffic."""
+    product = OpCounts.single("float32", macs=macs, nominal_macs=macs, launches=1, loads=10**4, load_bytes=4 * 10**4)
+    plus = OpCounts.single("float32", adds=10**6, launches=1, loads=10**6, load_bytes=4 * 10**6)
+    rows = (
+        OperatorCounts("mm", "a", "forward", "gemm", 1, product),
+        OperatorCounts("mm", "b", "forward", "gemm", 1, product),
+        OperatorCounts("add", "c", "forward", "elementwise", 1, plus),
+    )
+    return ModelCounts(rows, 10, 40)
+
+
+def test_prices_are_those_of_the_highest_clock(calibrated: Calibrated) -> None:
+    frame = calibrated(LIMITED)
+    fit, plain = fit_records(frame), fit_records(frame, optional=())
+    assert fit.held_power_w == pytest.approx(55.0, rel=0.005)
+    assert fit.params["mac_fp32_j"] == pytest.approx(1.1e-11, rel=0.02)
+    assert plain.params["mac_fp32_j"] < 0.95 * 1.1e-11
+    assert plain.held_power_w is None
+    assert median_heldout(fit) < 0.25 * median_heldout(plain)
+    assert fit.misfit is not None
+    assert not fit.misfit.present
+    assert any("held at 5" in note and "by the power limit" in note for note in fit.notes)
+
+
+def test_the_limit_is_on_the_meters_scale(tmp_path_factory: pytest.TempPathFactory) -> None:
+    scenario = tmp_path_factory.mktemp("gain") / "device.toml"
+    scenario.write_text(device_text(LIMITED, seed=3, gain=1.06))
+    fit = fit_records(load_records(calibrate(meter=f"simulated:{scenario}", out=scenario.with_suffix(""), seed=3).path))
+    assert fit.held_power_w == pytest.approx(1.06 * 55.0, rel=0.005)
+    assert fit.time_law is not None
+    assert fit.time_law.power_cap_w == fit.held_power_w
+
+
+def test_a_profile_keeps_the_limit_and_every_estimate_below_it(calibrated: Calibrated) -> None:
+    frame = calibrated(LIMITED)
+    fit = fit_records(frame)
+    profile = DeviceProfile.from_dict(DeviceProfile.from_fit(fit, name="limited").to_dict())
+    assert profile.held_power_w == fit.held_power_w
+    assert profile.held_power_w is not None
+    everything = frame[frame["kernel_class"] != "idle"]
+    compared = compare_records(everything, profile)
+    powers = np.array([row.estimated_energy_j / row.time_s for row in compared.rows])
+    assert powers.max() == pytest.approx(profile.held_power_w, rel=1e-12)
+    assert max(abs(row.error_rel) for row in compared.rows) < 0.03
+    timed = [row.predicted_time_energy_j / row.predicted_time_s for row in compared.rows]  # type: ignore[operator]
+    assert max(timed) <= profile.held_power_w * (1 + 1e-12)
+    predicted = fit.predict(FeatureTable.from_frame(everything))
+    assert predicted == pytest.approx(np.array([row.estimated_energy_j for row in compared.rows]), rel=1e-12)
+    _, worst = explain_comparison(everything, profile, compared, 3)
+    held = {row.row_id for row, power in zip(compared.rows, powers, strict=True) if power > 0.999 * powers.max()}
+    assert held
+    for why in worst:
+        row = next(r for r in compared.rows if r.row_id == why.row_id)
+        assert sum(c.share for c in why.culprits) == pytest.approx(1.0)
+        assert abs(row.error_rel) < 0.03
+
+
+def test_an_estimate_of_a_measured_time_says_that_it_is_held(calibrated: Calibrated) -> None:
+    profile = DeviceProfile.from_fit(fit_records(calibrated(LIMITED)), name="limited")
+    assert profile.held_power_w is not None
+    time_s = 2 * 10**9 / 2.0e12 / 0.8
+    held = estimate_counts(heavy_call(), profile, time_s=time_s)
+    assert held.energy_j == pytest.approx(profile.held_power_w * time_s, rel=1e-12)
+    for parts in (held.by_term(), held.by_role(), held.by_module(1), held.by_operator(), held.by_kernel_class()):
+        own = {name: joules for name, joules in parts.items() if name != ""}
+        assert sum(own.values()) == pytest.approx(held.energy_j, rel=1e-9)
+    assert any("power limit holds this call at 5" in note for note in held.notes)
+    assert held.by_term()["byte_j"] == pytest.approx(profile.params["byte_j"] * held.counts.total.bytes, rel=1e-12)  # type: ignore[union-attr]
+    full_j = profile.params["mac_fp32_j"] * 2 * 10**9
+    assert 0.5 * full_j < held.by_term()["mac_fp32_j"] < 0.95 * full_j
+    slow = estimate_counts(heavy_call(), profile, time_s=10 * time_s)
+    assert slow.by_term()["mac_fp32_j"] == pytest.approx(full_j, rel=1e-12)
+    assert not any("power limit" in note for note in slow.notes)
+
+
+@pytest.mark.parametrize(
+    "why", ["one voltage", "not told", "told its clock", "far above", "two limits", "net of idle", "two workloads"]
+)
+def test_where_nothing_asks_for_it_there_is_no_limit(calibrated: Calibrated, why: str) -> None:
+    frame = calibrated(CASES["cap"] if why == "one voltage" else CASES["clock"] if "clock" in why else LIMITED)
+    if why == "not told":
+        frame = frame.drop(columns="power_cap_w")
+    if why == "far above":
+        frame["power_cap_w"] = 70.0
+    if why == "two limits":
+        frame.loc[frame.index[frame["kernel_class"] == "gemm"][0], "power_cap_w"] = 56.0
+    if why == "two workloads":
+        power_w = frame["energy_j"] / frame["time_s"]
+        at_limit = frame["workload"][(power_w > 54.0) & (frame["split"] == "fit")].unique()
+        frame = frame[~frame["workload"].isin(at_limit[2:])]
+    if why == "net of idle":
+        frame["idle_power_w"] = 41.0
+        frame = frame[frame["kernel_class"] != "idle"]
+    fit = fit_records(frame, target="net" if why == "net of idle" else "gross", validation=False)
+    assert fit.held_power_w is None
+    assert not any("power limit" in note for note in fit.notes)
+
+
+def test_rows_that_alone_tell_a_price_are_not_left_out(calibrated: Calibrated) -> None:
+    frame = calibrated(LIMITED)
+    power_w = frame["energy_j"] / frame["time_s"]
+    heavy = set(frame["workload"][(power_w > 54.0) & (frame["split"] == "fit")])
+    only_held = frame[(frame["macs"] == 0) | frame["workload"].isin(heavy) | (frame["split"] == "heldout")]
+    fit = fit_records(only_held, validation=False)
+    assert fit.held_power_w is None
+    assert fit.params["mac_fp32_j"] > 0
+
+
+def test_networks_that_come_out_worse_object(calibrated: Calibrated) -> None:
+    frame = calibrated(LIMITED)
+    plain = fit_records(frame, optional=())
+    networks = frame["split"] == "heldout"
+    frame.loc[networks, "energy_j"] = plain.predict(FeatureTable.from_frame(frame[networks]))
+    assert fit_records(frame, validation=False).held_power_w is None
+
+
+def test_people_see_the_limit(calibrated: Calibrated) -> None:
+    frame = calibrated(LIMITED)
+    held = DeviceProfile.from_fit(fit_records(frame), name="held")
+    plain = DeviceProfile.from_fit(fit_records(frame, optional=()), name="plain")
+    assert ("power limit", f"holds work at {held.held_power_w:.4g} W") in show_profile(held)["facts"]
+    assert ("power limit", "none seen") in show_profile(plain)["facts"]
+    facts, _ = diff_profiles(held, plain)
+    assert any(fact.startswith("power limit, W: ") for fact in facts)
+
+
+@given(
+    macs=st.lists(st.floats(0, 1e12), min_size=1, max_size=5),
+    time_s=st.floats(1e-6, 10.0),
+    limit_w=st.floats(1.0, 500.0),
+)
+def test_held_features_take_from_arithmetic_alone(macs: list[float], time_s: float, limit_w: float) -> None:
+    equation = physical_from_names(["mac_fp32_j", "other_flop_j", "byte_j", "launch_j", "static_power_w"])
+    coef = np.array([1e-11, 5e-12, 1e-10, 2e-6, 40.0])
+    X = np.array([[m, 0.1 * m, 1e6, 3.0, time_s] for m in macs])
+    lowered = held_features(equation, coef, X, np.full(len(macs), time_s), limit_w)
+    assert (lowered[:, 2:] == X[:, 2:]).all()
+    assert (lowered <= X).all()
+    rest_j = X[:, 2:] @ coef[2:]
+    assert (lowered @ coef <= np.maximum(limit_w * time_s, rest_j) * (1 + 1e-9)).all()
+    untouched = X @ coef <= limit_w * time_s
+    assert (lowered[untouched] == X[untouched]).all()
+    for row in np.flatnonzero(~untouched & (X[:, 0] > 0)):
+        assert lowered[row, 0] / X[row, 0] == pytest.approx(lowered[row, 1] / X[row, 1], rel=1e-12)
+        assert lowered[row] @ coef == pytest.approx(max(limit_w * time_s, rest_j[row]), rel=1e-9)
+    assert held_features(equation, coef, X, np.full(len(macs), time_s), None) is X
+    no_time = held_features(equation, coef, X, np.full(len(macs), np.nan), limit_w)
+    assert (no_time == X).all()
