@@ -29,11 +29,14 @@ def workload_squares(rows: Observations, predicted_j: FloatArray, coefficients: 
 
 
 def improves(without: WorkloadSquares, with_it: WorkloadSquares) -> bool:
-    """F-test of the predictions with more coefficients against those with fewer, the workload being the unit."""
+    """F-test of the predictions with more coefficients against those with fewer, the workload being the unit.
+
+    Where they are no more, one is what choosing between the two costs.
+    """
     from scipy.stats import f
 
     after, left = with_it
-    more = without.left - left
+    more = max(without.left - left, 1)
     if left <= 0 or after >= without.total:
         return False
     return float(f.sf((without.total - after) / more / (after / left), more, left)) < _P

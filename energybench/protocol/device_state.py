@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from energybench.protocol.cache_size import last_level_cache_bytes
-from energybench.units import Byte, Second
+from energybench.units import Byte, Second, Watt, uw_to_w
 
 #: Slowdowns that spoil a window, as NVML names them. A software power cap is not among them: it is the normal state
 #: of large GEMMs, and is recorded through the clock.
@@ -101,6 +101,17 @@ class CpuProbe:
             )
         except (OSError, ValueError):
             return None
+
+    def power_limit_w(self) -> Watt | None:
+        """The long-term limits of all CPU packages together, from powercap; None where one is not told."""
+        limits = []
+        for zone in sorted(self._sys.glob("class/powercap/intel-rapl:[0-9]*")):
+            try:
+                if (zone / "name").read_text(encoding="ascii").startswith("package-"):
+                    limits.append(uw_to_w(int((zone / "constraint_0_power_limit_uw").read_text(encoding="ascii"))))
+            except (OSError, ValueError):
+                return None
+        return sum(limits) if limits else None
 
     def _temp_c(self) -> float | None:
         """The package's thermal zone, named ``x86_pkg_temp`` by the kernel; in millikelvin steps of degrees Celsius."""

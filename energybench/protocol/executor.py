@@ -260,6 +260,7 @@ class HostExecutor:
                 "last_cache_bytes": self._last_cache_bytes(),
                 "compute_units": self.threads,
                 "highest_clock_mhz": self._probe.highest_clock_mhz(),
+                "power_cap_w": self._probe.power_limit_w(),
             }
         gpu = self._torch.cuda.get_device_properties(self.device)
         return {"last_cache_bytes": self._last_cache_bytes(), "compute_units": gpu.multi_processor_count}

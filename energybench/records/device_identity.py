@@ -11,6 +11,7 @@ from energybench.records.environment import Environment
 #: clocks and loads of the moment are left to differ. Power limits count as policy: they cap the clock.
 CLOCK_POLICY_FACTS: Final[Mapping[str, str]] = {
     "gpu_power_limit_w": "power limit",
+    "power_cap_w": "power limit of the device",
     "cpu_governor": "clock policy (governor)",
     "cpu_turbo": "clock policy (turbo)",
     "smt_active": "SMT",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,9 @@ from energybench.app.calibrate import calibrate
 from energybench.estimation import compare_records, estimate_counts
 from energybench.estimation.explanation import explain_comparison
 from energybench.fitting import FitResult, fit_records
+from energybench.fitting.held_power import held_by_limit
 from energybench.model.features import FeatureTable
+from energybench.model.observations import Observations, Target
 from energybench.model.physical import physical_from_names
 from energybench.model.power_cap import held_features
 from energybench.profiles import DeviceProfile
@@ -43,7 +46,7 @@ def heavy_call(macs: int = 10**9) -> ModelCounts:
     rows = (
         OperatorCounts("mm", "a", "forward", "gemm", 1, product),
         OperatorCounts("mm", "b", "forward", "gemm", 1, product),
-        OperatorCounts("add", "c", "forward", "elementwise", 1, plus),
+        OperatorCounts("add", "c", "forward", "pointwise", 1, plus),
     )
     return ModelCounts(rows, 10, 40)
 
@@ -83,15 +86,20 @@ def test_a_profile_keeps_the_limit_and_every_estimate_below_it(calibrated: Calib
     assert max(abs(row.error_rel) for row in compared.rows) < 0.03
     timed = [row.predicted_time_energy_j / row.predicted_time_s for row in compared.rows]  # type: ignore[operator]
     assert max(timed) <= profile.held_power_w * (1 + 1e-12)
+    assert profile.time_law is not None
+    unaware = replace(profile, time_law=replace(profile.time_law, power_cap_w=None))
+    for row in compare_records(everything, unaware).rows:
+        assert row.predicted_time_energy_j is not None
+        assert row.predicted_time_s is not None
+        assert row.predicted_time_energy_j <= profile.held_power_w * row.predicted_time_s * (1 + 1e-12)
     predicted = fit.predict(FeatureTable.from_frame(everything))
     assert predicted == pytest.approx(np.array([row.estimated_energy_j for row in compared.rows]), rel=1e-12)
-    _, worst = explain_comparison(everything, profile, compared, 3)
+    _, explained = explain_comparison(everything, profile, compared, len(compared.rows))
     held = {row.row_id for row, power in zip(compared.rows, powers, strict=True) if power > 0.999 * powers.max()}
+    # of a held row, static power is 75 %: a factor of one is what prices at the limit ask for
+    factors = {why.row_id: next(c.factor for c in why.culprits if c.term == "static_power_w") for why in explained}
     assert held
-    for why in worst:
-        row = next(r for r in compared.rows if r.row_id == why.row_id)
-        assert sum(c.share for c in why.culprits) == pytest.approx(1.0)
-        assert abs(row.error_rel) < 0.03
+    assert all(factors[row_id] == pytest.approx(1.0, abs=0.02) for row_id in held)
 
 
 def test_an_estimate_of_a_measured_time_says_that_it_is_held(calibrated: Calibrated) -> None:
@@ -112,11 +120,29 @@ def test_an_estimate_of_a_measured_time_says_that_it_is_held(calibrated: Calibra
     assert not any("power limit" in note for note in slow.notes)
 
 
-@pytest.mark.parametrize(
-    "why", ["one voltage", "not told", "told its clock", "far above", "two limits", "net of idle", "two workloads"]
-)
+def fitted_rows(frame: pd.DataFrame, target: Target = "gross") -> Observations:
+    return Observations.from_frame(frame[frame["split"] != "heldout"], target=target)
+
+
+def held_workloads(frame: pd.DataFrame) -> set[str]:
+    """Workloads among the fitted rows that the limit of 55 W holds."""
+    power_w = frame["energy_j"] / frame["time_s"]
+    return set(frame["workload"][(power_w > 54.5) & (frame["split"] == "fit")])
+
+
+@pytest.mark.parametrize("share", [0.7, 0.99])
+def test_little_saved_is_found_too(calibrated: Calibrated, share: float) -> None:
+    frame = calibrated(LIMITED.replace("0.7", str(share)))
+    found = held_by_limit(fitted_rows(frame))
+    assert found is not None
+    assert found.power_w == pytest.approx(55.0, rel=0.005)
+    labels = fitted_rows(frame).labels["workload"]
+    assert set(labels[found.rows]) == held_workloads(frame)
+
+
+@pytest.mark.parametrize("why", ["one voltage", "not told", "far above", "two limits", "net of idle", "two workloads"])
 def test_where_nothing_asks_for_it_there_is_no_limit(calibrated: Calibrated, why: str) -> None:
-    frame = calibrated(CASES["cap"] if why == "one voltage" else CASES["clock"] if "clock" in why else LIMITED)
+    frame = calibrated(CASES["cap"] if why == "one voltage" else LIMITED)
     if why == "not told":
         frame = frame.drop(columns="power_cap_w")
     if why == "far above":
@@ -124,25 +150,31 @@ def test_where_nothing_asks_for_it_there_is_no_limit(calibrated: Calibrated, why
     if why == "two limits":
         frame.loc[frame.index[frame["kernel_class"] == "gemm"][0], "power_cap_w"] = 56.0
     if why == "two workloads":
-        power_w = frame["energy_j"] / frame["time_s"]
-        at_limit = frame["workload"][(power_w > 54.0) & (frame["split"] == "fit")].unique()
-        frame = frame[~frame["workload"].isin(at_limit[2:])]
-    if why == "net of idle":
-        frame["idle_power_w"] = 41.0
-        frame = frame[frame["kernel_class"] != "idle"]
-    fit = fit_records(frame, target="net" if why == "net of idle" else "gross", validation=False)
+        frame = frame[~frame["workload"].isin(sorted(held_workloads(frame))[2:])]
+    frame["idle_power_w"] = 0.1
+    assert held_by_limit(fitted_rows(frame, "net" if why == "net of idle" else "gross")) is None
+    if why in ("not told", "one voltage"):
+        fit = fit_records(frame, validation=False)
+        assert fit.held_power_w is None
+        assert not any("power limit" in note for note in fit.notes)
+
+
+def test_a_clock_that_explains_comes_first(calibrated: Calibrated) -> None:
+    frame = calibrated(CASES["clock"])
+    assert held_by_limit(fitted_rows(frame)) is not None
+    fit = fit_records(frame, validation=False)
+    assert "clock_saving_j" in fit.params
     assert fit.held_power_w is None
-    assert not any("power limit" in note for note in fit.notes)
+    frame["clock_mhz"] = 2000.0 - 100.0 * (np.arange(len(frame)) % 3)  # looks at idle moments, as at a window's edges
+    blind = fit_records(frame, validation=False)
+    assert "clock_saving_j" not in blind.params
+    assert blind.held_power_w == pytest.approx(55.0, rel=0.005)
 
 
 def test_rows_that_alone_tell_a_price_are_not_left_out(calibrated: Calibrated) -> None:
     frame = calibrated(LIMITED)
-    power_w = frame["energy_j"] / frame["time_s"]
-    heavy = set(frame["workload"][(power_w > 54.0) & (frame["split"] == "fit")])
-    only_held = frame[(frame["macs"] == 0) | frame["workload"].isin(heavy) | (frame["split"] == "heldout")]
-    fit = fit_records(only_held, validation=False)
-    assert fit.held_power_w is None
-    assert fit.params["mac_fp32_j"] > 0
+    frame["macs_bfloat16"] = np.where(frame["workload"].isin(held_workloads(frame)), 10.0, 0.0)
+    assert held_by_limit(fitted_rows(frame)) is None
 
 
 def test_networks_that_come_out_worse_object(calibrated: Calibrated) -> None:
@@ -151,6 +183,41 @@ def test_networks_that_come_out_worse_object(calibrated: Calibrated) -> None:
     networks = frame["split"] == "heldout"
     frame.loc[networks, "energy_j"] = plain.predict(FeatureTable.from_frame(frame[networks]))
     assert fit_records(frame, validation=False).held_power_w is None
+
+
+def test_held_out_networks_at_the_limit_are_predicted_at_it(calibrated: Calibrated) -> None:
+    frame = calibrated(LIMITED)
+    heavy = sorted(held_workloads(frame))
+    some = frame["workload"].isin(heavy[::3])
+    frame.loc[some, "split"], frame.loc[some, "network"] = "heldout", frame["workload"]
+    fit = fit_records(frame)
+    assert fit.held_power_w is not None
+    assert fit.validation is not None
+    assert fit.validation.heldout is not None
+    assert max(fit.validation.heldout.by_group[name] for name in heavy[::3]) < 0.005
+    assert max(max(fit.network_scores[name]) for name in heavy[::3]) < 4
+
+
+def test_a_cache_beside_the_limit_is_found_too(calibrated: Calibrated) -> None:
+    frame = calibrated(LIMITED + SECTIONS["cache"])
+    heavy = sorted(held_workloads(frame))
+    networks = frame["workload"].isin(heavy[::2])
+    frame = frame[(frame["split"] != "heldout") | networks]
+    frame.loc[networks, "split"], frame.loc[networks, "network"] = "heldout", frame["workload"]
+    fit = fit_records(frame)
+    assert fit.held_power_w == pytest.approx(55.0, rel=0.005)
+    assert fit.params["cache_saving_j"] == pytest.approx(8e-11, rel=0.05)
+    assert fit.params["mac_fp32_j"] == pytest.approx(1.1e-11, rel=0.03)
+
+
+def test_the_time_law_sees_rows_that_the_limit_holds(calibrated: Calibrated) -> None:
+    frame = calibrated(LIMITED)
+    power_w = frame["energy_j"] / frame["time_s"]
+    near = (power_w > 50.0) & (frame["split"] == "fit") & ~frame["workload"].isin(held_workloads(frame))
+    fit = fit_records(frame[~frame["workload"].isin(set(frame["workload"][near]))], validation=False)
+    assert fit.held_power_w is not None
+    assert fit.time_law is not None
+    assert fit.time_law.power_cap_w == fit.held_power_w
 
 
 def test_people_see_the_limit(calibrated: Calibrated) -> None:

@@ -139,19 +139,32 @@ def test_cpu_probe_reads_the_kernels_files(tmp_path: Path):
     clock = sys / "devices/system/cpu/cpu0/cpufreq"
     clock.mkdir()
     (clock / "cpuinfo_max_freq").write_text("3700000\n")
+    for rapl, (name, limit_uw) in {
+        "intel-rapl:0": ("package-0", "95000000"),
+        "intel-rapl:1": ("package-1", "105000000"),
+        "intel-rapl:0:0": ("dram", "7000000"),
+        "intel-rapl:2": ("psys", "300000000"),
+    }.items():
+        folder = sys / "class/powercap" / rapl
+        folder.mkdir(parents=True)
+        (folder / "name").write_text(name + "\n")
+        (folder / "constraint_0_power_limit_uw").write_text(limit_uw + "\n")
     probe = CpuProbe(proc, sys)
     probe._tick_hz = 100
+    assert probe.power_limit_w() == pytest.approx(200.0, rel=1e-12)
     assert probe.last_cache_bytes() == 480 * 2**20
     assert probe.highest_clock_mhz() == 3700.0
     state = probe.state()
     assert state.busy_s == pytest.approx(3.3, rel=1e-12)  # user nice system irq softirq; not idle, not iowait
     assert state.clock_mhz == 2500.0
     assert state.temp_c == 61.5
+    (sys / "class/powercap/intel-rapl:1/constraint_0_power_limit_uw").unlink()
+    assert probe.power_limit_w() is None, "half a limit is none"
 
 
 def test_cpu_probe_without_files_knows_nothing(tmp_path: Path):
     probe = CpuProbe(tmp_path, tmp_path)
-    assert (probe.last_cache_bytes(), probe.highest_clock_mhz()) == (None, None)
+    assert (probe.last_cache_bytes(), probe.highest_clock_mhz(), probe.power_limit_w()) == (None, None, None)
     state = probe.state()
     assert (state.busy_s, state.clock_mhz, state.temp_c) == (None, None, None)
     assert foreign_cores(state, state, 1.0) is None
