@@ -35,7 +35,7 @@ from energybench.model.equation import Equation
 from energybench.model.features import BoolArray, FeatureTable, FloatArray
 from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations, Target
-from energybench.model.physical import CACHE_SAVING, CLOCK_SAVING
+from energybench.model.physical import CACHE_SAVING
 from energybench.model.pricing import price_rows
 from energybench.model.time_law import TimeLaw
 from energybench.records.sealed import refuse_sealed
@@ -80,8 +80,8 @@ def fit_records(
             drawn towards the element type's mean, which prices work of unknown class (`choose_kernel_classes`).
         optional: terms that `physical` has beside its own (`active_power_w`: power × time of calls that do work;
             `zero_saving_j`; `padded_mac_j`; `busy_unit_w`; `cache_saving_j`; `clock_saving_j`); "auto" keeps those that
-            the records need (`needed_terms`), and without a clock that explains them, rows that a power limit holds
-            leave the fit (`held_by_limit`).
+            the records need (`needed_terms`); where no clock explains them, rows that a power limit holds leave the fit
+            (`held_by_limit`).
         loss: `squares`, or `huber` for windows that something disturbed.
         ordered: hold MAC coefficients to bf16 ≤ tf32 ≤ fp32 ≤ fp64, for hardware with units for each.
         level: of the intervals.
@@ -117,9 +117,7 @@ def fit_records(
     if optional == "auto" and equation == "physical":
         by_class = by_kernel_class is True
         terms = needed_terms(rows, everything.take(held), by_kernel_class=by_class)
-        limit = None
-        if CLOCK_SAVING not in terms.kept:
-            limit = held_by_limit(rows, everything.take(held), terms=terms.kept, by_kernel_class=by_class)
+        limit = held_by_limit(rows, everything.take(held), terms=terms.kept, by_kernel_class=by_class)
         if limit is not None:
             held_power_w, terms = limit.power_w, limit.terms
             rows = _without(rows, limit.rows, f"held at {held_power_w:.4g} W by the power limit")

@@ -54,7 +54,7 @@ def held_by_limit(
 ) -> HeldRows | None:
     """The rows that a power limit holds, or None where nothing asks for one.
 
-    It takes gross energy, records that tell a limit, and at least three workloads that draw most and alike, near it; an
+    It takes records that tell a limit, and at least three workloads that draw most and alike, near it; an
     F-test over workloads (`improves`) against the equation with the optional `terms` that all rows ask for; rows below
     the limit that still tell every coefficient; and held-out networks, where there are enough, that are not predicted
     worse.
@@ -87,7 +87,7 @@ def _plateau(rows: Observations) -> tuple[Watt, BoolArray] | None:
     """The power of workloads that draw most and alike, near the limit that the records tell, and their rows (n,)."""
     work = ~rows.idle
     caps = np.unique(rows.table.column("power_cap_w")[work])
-    if rows.target != "gross" or len(caps) != 1 or not np.isfinite(caps[0]):
+    if len(caps) != 1 or not np.isfinite(caps[0]):
         return None
     _, clusters = np.unique(cluster_labels(rows), return_inverse=True)
     power_w = np.bincount(clusters, rows.energy_j / rows.time_s) / np.bincount(clusters)

@@ -158,8 +158,6 @@ def _relative_clock(table: FeatureTable) -> FloatArray:
 
 #: The term without which rows with cold caches have no place in a fit.
 CACHE_SAVING: Final = "cache_saving_j"
-#: The term that prices a lower clock, where the device tells it.
-CLOCK_SAVING: Final = "clock_saving_j"
 #: In the order in which a fit tries them.
 OPTIONAL_NAMES: Final = tuple(_OPTIONAL)
 

@@ -11,6 +11,7 @@ from energybench.estimation import compare_records, estimate_counts
 from energybench.fitting import RelativeLeastSquares, fit_records
 from energybench.fitting.development import network_error
 from energybench.fitting.kernel_classes import choose_kernel_classes
+from energybench.fitting.workload_squares import WorkloadSquares, improves
 from energybench.model import FeatureTable, feature_row, physical_equation
 from energybench.model.observations import Observations
 from energybench.profiles import DeviceProfile
@@ -173,3 +174,14 @@ def test_held_out_networks_refuse_kernel_classes_alike(make_frame: MakeFrame) ->
     exact = Observations.from_frame(as_without_terms(frame).query("split == 'heldout'"))
     assert network_error(rows, exact, physical_equation(rows.table)) == pytest.approx(0.0, abs=1e-9)
     assert choose_kernel_classes(rows, exact, optional=()) is None
+
+
+@pytest.mark.parametrize(
+    ("left", "total", "earns"),
+    [(49, 0.799, True), (49, 0.801, False), (46, 0.674, True), (46, 0.676, False), (50, 0.803, True), (52, 0.811, False)],
+)
+def test_more_coefficients_earn_their_place_by_an_f_test(left: int, total: float, earns: bool) -> None:
+    """F(1, 49) = 12.25, F(4, 46) = 5.54, F(1, 52) = 12.16 at p = 0.001; where they are no more, choosing costs one."""
+    assert improves(WorkloadSquares(1.0, 50), WorkloadSquares(total, left)) is earns
+    assert not improves(WorkloadSquares(1.0, 50), WorkloadSquares(1.0, left))
+    assert not improves(WorkloadSquares(1.0, 1), WorkloadSquares(0.0001, 0))
