@@ -178,7 +178,14 @@ def test_held_out_networks_refuse_kernel_classes_alike(make_frame: MakeFrame) ->
 
 @pytest.mark.parametrize(
     ("left", "total", "earns"),
-    [(49, 0.799, True), (49, 0.801, False), (46, 0.674, True), (46, 0.676, False), (50, 0.803, True), (52, 0.811, False)],
+    [
+        (49, 0.799, True),
+        (49, 0.801, False),
+        (46, 0.674, True),
+        (46, 0.676, False),
+        (50, 0.803, True),
+        (52, 0.811, False),
+    ],
 )
 def test_more_coefficients_earn_their_place_by_an_f_test(left: int, total: float, earns: bool) -> None:
     """F(1, 49) = 12.25, F(4, 46) = 5.54, F(1, 52) = 12.16 at p = 0.001; where they are no more, choosing costs one."""
