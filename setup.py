@@ -189,7 +189,9 @@ class NativeBuild(build_ext):  # type: ignore[misc]  # setuptools has no types h
         target.parent.mkdir(parents=True, exist_ok=True)
         # Written beside and moved into place: a process that has the old module mapped keeps a whole file.
         fresh = target.with_suffix(".new")
-        self._run([*self._cxx(), "-shared", *sanitizers(), *objects, *ext.extra_link_args, "-o", str(fresh)])
+        link = [*self._cxx(), "-shared", *sanitizers(), *objects, *ext.extra_link_args, "-o", str(fresh)]
+        (self._temporary / f"{ext.name}.link").write_text(shlex.join(link), encoding="utf-8")
+        self._run(link)
         fresh.replace(target)
 
     def _cxx(self) -> list[str]:
@@ -236,7 +238,7 @@ def extensions() -> list[Extension]:
             "energybench._cpu",
             [*sources("cpu", "cpu/naive", "cpu/tuned", "bindings/cpu")],
             depends=headers,
-            extra_link_args=["-fopenmp"],
+            extra_link_args=["-fopenmp", "-Wl,--wrap=GOMP_parallel"],  # csrc/cpu/team_of_one.cpp
         )
     ]
     nvcc = find_nvcc()

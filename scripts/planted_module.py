@@ -47,9 +47,11 @@ class PlantedModule:
                 command = shlex.split(sound.with_suffix(".cmd").read_text(encoding="utf-8"))
                 command[command.index("-o") + 1] = str(replaced[sound].relative_to(self._tree))
                 subprocess.run([*command, _QUICK, "-w"], cwd=self._tree, check=True)
-        objects = [replaced.get(path, path) for path in sorted(self._objects.glob("*.o")) if "_cuda_" not in path.name]
+        link = shlex.split((self._objects / "energybench._cpu.link").read_text(encoding="utf-8"))
+        changed = {str(sound.relative_to(self._tree)): str(bug) for sound, bug in replaced.items()}
         fresh = self._module.with_suffix(".new")
-        subprocess.run(["g++", "-shared", *objects, "-fopenmp", "-o", fresh], check=True)
+        link[link.index("-o") + 1] = str(fresh)
+        subprocess.run([changed.get(word, word) for word in link], cwd=self._tree, check=True)
         fresh.replace(self._module)
         return sorted({unit.split("/")[0] for unit in units})
 

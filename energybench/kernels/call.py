@@ -11,21 +11,22 @@ from energybench.errors import NativeModuleError, UsageError
 from energybench.kernels import native
 from energybench.kernels.arrays import Workspace, address_of
 from energybench.kernels.ladder import AUTO, choose_rung, refuse_what_cannot_run
-from energybench.kernels.operator import Operator
 from energybench.kernels.repeat import (
     PreparedCall,
     Trace,
     arrays_in,
+    entry_of,
     native_failure,
     places_by_address,
     remember,
-    table_of,
 )
 from energybench.records.op_counts import OpCounts
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+    from energybench.kernels.operator import Operator
 
 #: torch tensor in, torch tensor out; numpy array in, numpy array out.
 TensorT = TypeVar("TensorT", "np.ndarray[Any, np.dtype[Any]]", "torch.Tensor")
@@ -130,25 +131,17 @@ def launch(
     return operator.launch(begin, shape, *arrays, **options)
 
 
-def run(operator: Operator, *arrays: Any, threads: int | None = None, **options: Any) -> tuple[Any, ...]:
-    """The outputs of the plain kernel, the one that is measured.
-
-    A call like one before, on other arrays, goes to the kernel by the short way (`energybench.kernels.repeat`).
-    """
+def run_checked(operator: Operator, *arrays: Any, threads: int | None = None, **options: Any) -> tuple[Any, ...]:
+    """The outputs of the plain kernel after every check; calls like this one need none again (`Operator.run`)."""
     if not operator.repeatable:
         return launch(operator, *arrays, threads=threads, **options).outputs
-    table = table_of(operator.name)
-    if table is not None:
-        again: tuple[Any, ...] | None
-        try:
-            again = table.run(arrays, options, native.default_threads() if threads is None else threads)
-        except RuntimeError as error:
-            raise native_failure(operator.name, error) from error
-        if again is not None:
-            return again
     trace = Trace()
     outputs = launch(operator, *arrays, threads=threads, trace=trace, **options).outputs
     remember(operator.name, trace, arrays, options, threads)
+    if isinstance(operator.run, partial):
+        entry = entry_of(operator.name, operator.run)
+        if entry is not None:
+            operator.enter_by(entry)
     return outputs
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from energybench.kernels.call import run_checked
 from energybench.kernels.closed_form import CountRequest
 from energybench.kernels.ladder import Ladders
 from energybench.records.op_counts import OpCounts
@@ -40,10 +42,18 @@ class Operator:
     repeatable: bool = True
     #: The function's name: ``conv2d``, ``conv2d_backward``, ``sgd_step``; made once, for every call asks for it.
     name: str = field(init=False)
+    #: The plain kernel, the one that is measured: ``(*arrays, threads=None, **options)`` → its outputs. After its first
+    #: call a compiled function, which makes calls like one before without Python (`energybench.kernels.repeat`).
+    run: Callable[..., tuple[Any, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         end = {"forward": "", "backward": "_backward", "optimizer": "_step"}[self.direction]
         object.__setattr__(self, "name", self.operator + end)
+        self.enter_by(partial(run_checked, self))
+
+    def enter_by(self, run: Callable[..., tuple[Any, ...]]) -> None:
+        """Make `run` what a call of the kernel is."""
+        object.__setattr__(self, "run", run)
 
     @property
     def variants(self) -> tuple[str, ...]:

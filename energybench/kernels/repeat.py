@@ -55,6 +55,16 @@ def table_of(name: str) -> Any | None:
     return _TABLES.get(name)
 
 
+def entry_of(name: str, otherwise: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    """A compiled function of arrays and options: makes a call that was made before, passes all others to `otherwise`.
+
+    None while no call of the kernel is kept. Without an `otherwise` it gives None for other calls.
+    """
+    table = table_of(name)
+    entry: Callable[..., Any] | None = table and table.entry(otherwise, native.default_threads)
+    return entry
+
+
 def _is_plain(value: object) -> bool:
     return type(value) in _PLAIN or (type(value) is tuple and all(map(_is_plain, value)))
 
@@ -63,9 +73,15 @@ def _likeness(array: Any) -> tuple[Any, ...] | None:
     if array is None:
         return None
     if not is_torch(array):
-        return type(array), True, array.dtype, array.shape, array.dtype.itemsize, None, None
-    tensor = (array.dtype, tuple(array.shape), array.element_size(), array.layout)
+        return type(array), True, array.dtype, array.shape, array.dtype, None, None
+    as_numpy = np.dtype(str(array.dtype).removeprefix("torch."))
+    tensor = (array.dtype, tuple(array.shape), as_numpy, array.layout)
     return type(array), False, *tensor, sys.modules["torch"].is_grad_enabled
+
+
+def exchange_of(tensor_type: type) -> Any | None:
+    """What looks at tensors and makes them without their attributes, where torch has it (2.10 and later)."""
+    return getattr(tensor_type, "__dlpack_c_exchange_api__", None)
 
 
 def _is_exactly_known(array: Any) -> bool:
@@ -152,16 +168,16 @@ def remember(name: str, trace: Trace, arrays: Sequence[Any], options: Mapping[st
             if which >= 0:
                 memory[which] = tuple(output.shape), memory[which][1]
             returned.append(which)
-        from_numpy = sys.modules["torch"].from_numpy if any(map(is_torch, arrays)) else None
+        torch = sys.modules["torch"] if any(map(is_torch, arrays)) else None
         table = _TABLES.setdefault(name, native.cpu().RepeatTable(_MOST_KINDS))
         table.add(
             [_likeness(array) for array in arrays],
-            dict(options),
-            native.default_threads() if threads is None else threads,
+            {**options, "threads": native.default_threads() if threads is None else threads},
             calls,
             memory,
             returned,
-            from_numpy,
+            None if torch is None else torch.from_numpy,
+            None if torch is None else exchange_of(torch.Tensor),
         )
     except (LookupError, ValueError):
         return

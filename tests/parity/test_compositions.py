@@ -14,7 +14,7 @@ from energybench import kernels
 from energybench.counting import count_model
 from energybench.errors import UsageError
 from energybench.kernels.compositions import OPERATORS
-from energybench.kernels.repeat import table_of
+from energybench.kernels.repeat import entry_of
 from energybench.records.op_counts import OpCounts
 
 SHARED = ("macs", "nominal_macs", "other_flops", "load_bytes", "store_bytes")
@@ -229,8 +229,8 @@ def test_a_call_of_the_same_kind_is_made_again_by_the_compiled_module(name):
     call = getattr(kernels, case.kernel)
     first = call(*case.arrays, **options)
     kept, others = first.clone(), other_numbers(case)
-    table = table_of(case.kernel)
-    assert table is not None
+    entry = entry_of(case.kernel, None)
+    assert entry is not None
     del options["threads"]
     if name.startswith("padded"):
         options |= {"stride": (1, 2), "dilation": 1, "groups": 1}
@@ -242,7 +242,7 @@ def test_a_call_of_the_same_kind_is_made_again_by_the_compiled_module(name):
     elif case.kernel == "feed_forward":
         options = {"p": None, "seed": None, **options}
     for arrays in (others, case.arrays, others):
-        again = table.run(tuple(arrays), options, 2)
+        again = entry(*arrays, **options, threads=2)
         assert again is not None
         assert torch.equal(again[0], getattr(kernels, case.kernel)(*arrays, variant="auto", threads=1, **case.options))
     assert torch.equal(first, kept)  # no later call wrote to it

@@ -12,8 +12,8 @@ import torch
 
 from energybench import kernels
 from energybench.errors import NativeModuleError, UsageError
-from energybench.kernels import native
-from energybench.kernels.repeat import table_of
+from energybench.kernels import native, repeat
+from energybench.kernels.repeat import entry_of, table_of
 
 
 def normal(*shape, seed=0, dtype=torch.float32):
@@ -29,13 +29,23 @@ DEFAULTS: dict[str, dict[str, Any]] = {"linear": {"x_layout": "mk", "w_layout": 
 
 def repeats(kernel, *arrays, threads=1, **options):
     """Whether such a call takes the short way."""
-    table = table_of(kernel)
+    entry = entry_of(kernel, None)
     options = {"variant": "auto", **DEFAULTS.get(kernel, {}), **options}
-    return table is not None and table.run(arrays, options, threads) is not None
+    return entry is not None and entry(*arrays, **options, threads=threads) is not None
 
 
-@pytest.fixture(autouse=True)
-def made_before():
+#: Both ways of looking at a tensor; torch before 2.10 has one of them.
+WAYS = ["attributes", *(["exchange"] if hasattr(torch.Tensor, "__dlpack_c_exchange_api__") else [])]
+
+
+@pytest.fixture(autouse=True, params=WAYS)
+def made_before(request, monkeypatch):
+    """Calls made before, and no others."""
+    for name in ("linear", "relu", "add", "conv2d", "attention", "leaky_relu"):
+        if (table := table_of(name)) is not None:
+            table.clear()
+    if request.param == "attributes":
+        monkeypatch.setattr(repeat, "exchange_of", lambda tensor_type: None)
     kernels.linear(X, W, B, threads=1)
     kernels.relu(X, threads=1)
     kernels.relu(X.numpy(), threads=1)
@@ -194,6 +204,48 @@ def test_memory_that_was_given_up_serves_the_next_result_of_its_size_and_no_othe
     del held
     assert 0 < native.cpu().release_results() <= 2**26
     assert native.cpu().release_results() == 0
+
+
+def test_memory_is_given_back_by_whoever_lets_the_tensor_go():
+    # a backward pass frees what it kept without the GIL
+    for _ in range(20):
+        y = kernels.relu(normal(33, 21), threads=1)
+        loss = (y * torch.ones(33, 21, requires_grad=True)).sum()
+        held = y.data_ptr()
+        native.cpu().release_results()
+        del y
+        loss.backward()
+        assert kernels.relu(normal(33, 21), threads=1).data_ptr() == held
+
+
+def test_what_torch_transforms_is_refused_and_not_read():
+    kernels.relu(X[0].contiguous(), threads=1)
+    with pytest.raises(RuntimeError, match="storage"):
+        torch.vmap(lambda row: kernels.relu(row, threads=1))(X)
+
+
+def test_an_axis_of_one_element_has_no_stride():
+    row = normal(3, 12)[1:2]
+    strange = torch.as_strided(row.clone(), (1, 12), (7, 1))
+    kernels.relu(row, threads=1)
+    assert repeats("relu", strange)
+    assert torch.equal(kernels.relu(strange, threads=1), torch.relu(strange))
+
+
+def test_options_in_another_order_are_the_same_call():
+    q = normal(1, 2, 6, 8)
+    entry_options: dict[str, Any] = {"causal": False, "scale": None, "variant": "auto", "threads": 1}
+    expected = kernels.attention(q, q, q, **entry_options)
+    kernels.attention(q + 1, q, q - 1, threads=1)
+    entry = entry_of("attention", None)
+    assert entry is not None
+    arrays = q, q.clone(), q.clone()
+    turned = dict(reversed(entry_options.items()))
+    for options in (entry_options, turned):
+        torch.testing.assert_close(entry(*arrays, **options)[0], expected)
+    assert entry(*arrays, **{**turned, "causal": True}) is None
+    assert entry(*arrays, **{name: turned[name] for name in ("causal", "variant", "threads")}) is None
+    assert entry(*arrays) is None
 
 
 def test_nothing_of_an_earlier_call_is_kept():

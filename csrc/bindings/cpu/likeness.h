@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bindings/cpu/arrays.h"
+#include "bindings/cpu/exchange.h"
 
 namespace eb::bindings {
 
@@ -17,6 +18,9 @@ struct Likeness {
   std::vector<Index> shape;       //
   std::uintptr_t alignment;       // bytes of an element
   py::object layout, grad_is_on;  // torch.strided and torch.is_grad_enabled
+  const DlExchange* exchange;     // what a tensor is looked at with; null: its attributes
+  DlType type;                    // the same element type and shape for it
+  DenseLayout dense;              //
 };
 
 // Names of torch's attributes, looked up at every call.
@@ -72,25 +76,32 @@ inline void* address_if_numpy(PyObject* object, const Likeness& like) {
   return const_cast<void*>(array.data());
 }
 
-inline void* address_if_torch(PyObject* tensor, const Likeness& like) {
+// What the attributes of a tensor say of its memory, for a torch without an exchange.
+inline void* address_by_attributes(PyObject* tensor, const Likeness& like) {
   const TorchNames& names = TorchNames::get();
   if (!answers(tensor, names.dtype, like.dtype.ptr()) || !answers(tensor, names.layout, like.layout.ptr()) ||
-      !answers(tensor, names.is_cpu, Py_True) || !replies(tensor, names.is_neg, Py_False) ||
-      !replies(tensor, names.is_contiguous, Py_True)) {
+      !answers(tensor, names.is_cpu, Py_True) || !replies(tensor, names.is_contiguous, Py_True)) {
     return nullptr;
-  }
-  if (!answers(tensor, names.requires_grad, Py_False)) {
-    PyObject* on = PyObject_CallNoArgs(like.grad_is_on.ptr());
-    if (on == nullptr) return PyErr_Clear(), nullptr;
-    Py_DECREF(on);
-    if (on != Py_False) return nullptr;
   }
   const auto shape = py::reinterpret_steal<py::object>(PyObject_GetAttr(tensor, names.shape));
   if (!shape || !has_shape(shape.ptr(), like.shape)) return PyErr_Clear(), nullptr;
   const auto pointer = py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(tensor, names.data_ptr));
   if (!pointer) return PyErr_Clear(), nullptr;
   void* address = PyLong_AsVoidPtr(pointer.ptr());
-  if (address == nullptr) return PyErr_Clear(), nullptr;
+  return address == nullptr ? (PyErr_Clear(), nullptr) : address;
+}
+
+inline void* address_if_torch(PyObject* tensor, const Likeness& like) {
+  const TorchNames& names = TorchNames::get();
+  if (!replies(tensor, names.is_neg, Py_False)) return nullptr;
+  if (!answers(tensor, names.requires_grad, Py_False)) {
+    PyObject* on = PyObject_CallNoArgs(like.grad_is_on.ptr());
+    if (on == nullptr) return PyErr_Clear(), nullptr;
+    Py_DECREF(on);
+    if (on != Py_False) return nullptr;
+  }
+  void* address = like.exchange == nullptr ? address_by_attributes(tensor, like)
+                                           : address_if_dense(*like.exchange, tensor, like.type, like.dense);
   return reinterpret_cast<std::uintptr_t>(address) % like.alignment == 0 ? address : nullptr;
 }
 

@@ -1,9 +1,11 @@
-// Memory for results: aligned, and that of results that were given up serves the next of its size.
+// Memory for results and for what lies between kernels: aligned, and that which was given up serves the next of its
+// size.
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <new>
 #include <utility>
 #include <vector>
@@ -20,7 +22,7 @@ inline bool& poisoning() {
 }
 
 // Blocks of results that were given up, for the next of the same size: a call in a loop meets no new pages, as with the
-// allocator of a framework. Few and bounded; the GIL guards them.
+// allocator of a framework. Few and bounded. A framework gives its tensors up in any thread, with or without the GIL.
 class ResultBlocks {
  public:
   static ResultBlocks& get() {
@@ -30,12 +32,17 @@ class ResultBlocks {
   // A block of block_size(bytes). Null when there is not enough memory.
   void* take(std::size_t used) {
     const std::size_t bytes = block_size(used);
-    void* block = kept_or_fresh(bytes);
+    void* block;
+    {
+      const std::lock_guard guard(lock_);
+      block = kept_or_fresh(bytes);
+    }
     if (block != nullptr) use_first(block, used, bytes);
     return block;
   }
   void give(void* block, std::size_t bytes) {
     if (bytes > kMostBytes) return std::free(block);
+    const std::lock_guard guard(lock_);
     while (kept_.size() >= kMostBlocks || total_ + bytes > kMostBytes) {
       std::free(kept_.front().first);
       total_ -= kept_.front().second;
@@ -47,6 +54,7 @@ class ResultBlocks {
   }
   // Gives all back; their bytes.
   std::size_t release() {
+    const std::lock_guard guard(lock_);
     for (const auto& [block, bytes] : kept_) std::free(block);
     kept_.clear();
     return std::exchange(total_, 0);
@@ -67,6 +75,7 @@ class ResultBlocks {
   static constexpr std::size_t kMostBlocks = 8, kMostBytes = std::size_t{64} << 20;
   std::vector<std::pair<void*, std::size_t>> kept_;  // the longest kept first
   std::size_t total_ = 0;
+  std::mutex lock_;
 };
 
 // Raises MemoryError for more than any memory holds.
@@ -79,16 +88,16 @@ inline std::size_t bytes_of(const std::vector<py::ssize_t>& shape, const py::dty
   return bytes;
 }
 
-// Memory that no array owns, for as long as the object lives. Raises MemoryError.
-class ScratchBlock {
+// Memory for `bytes` bytes, for as long as the object lives. Raises MemoryError.
+class Block {
  public:
-  explicit ScratchBlock(std::size_t bytes) : bytes_(block_size(bytes)), data_(ResultBlocks::get().take(bytes)) {
+  explicit Block(std::size_t bytes) : bytes_(block_size(bytes)), data_(ResultBlocks::get().take(bytes)) {
     if (data_ == nullptr) throw std::bad_alloc();
   }
-  ScratchBlock(ScratchBlock&& other) noexcept : bytes_(other.bytes_), data_(std::exchange(other.data_, nullptr)) {}
-  ScratchBlock(const ScratchBlock&) = delete;
-  ScratchBlock& operator=(const ScratchBlock&) = delete;
-  ~ScratchBlock() {
+  Block(Block&& other) noexcept : bytes_(other.bytes_), data_(std::exchange(other.data_, nullptr)) {}
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+  ~Block() {
     if (data_ != nullptr) ResultBlocks::get().give(data_, bytes_);
   }
   void* data() const { return data_; }
@@ -98,19 +107,26 @@ class ScratchBlock {
   void* data_;
 };
 
+// Memory for a result, not initialised.
+inline Block result_block(std::size_t bytes) {
+  Block block(bytes);
+  if (poisoning()) std::memset(block.data(), 0xff, bytes);
+  return block;
+}
+
+// A numpy array that owns the block.
+inline py::array array_of(Block block, const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
+  void* data = block.data();
+  auto* kept = new Block(std::move(block));
+  PyObject* owner = PyCapsule_New(
+      kept, nullptr, [](PyObject* capsule) { delete static_cast<Block*>(PyCapsule_GetPointer(capsule, nullptr)); });
+  if (owner == nullptr) throw py::error_already_set();
+  return py::array(dtype, shape, data, py::reinterpret_steal<py::object>(owner));
+}
+
 // An array of its own memory, not initialised. Raises MemoryError.
 inline py::array empty(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
-  const std::size_t bytes = bytes_of(shape, dtype), whole = block_size(bytes);
-  void* memory = ResultBlocks::get().take(bytes);
-  if (memory == nullptr) throw std::bad_alloc();
-  if (poisoning()) std::memset(memory, 0xff, bytes);
-  PyObject* owner = PyCapsule_New(memory, nullptr, [](PyObject* capsule) {
-    const auto size = reinterpret_cast<std::uintptr_t>(PyCapsule_GetContext(capsule));
-    ResultBlocks::get().give(PyCapsule_GetPointer(capsule, nullptr), size);
-  });
-  if (owner == nullptr || PyCapsule_SetContext(owner, reinterpret_cast<void*>(whole)) != 0)
-    throw py::error_already_set();
-  return py::array(dtype, shape, memory, py::reinterpret_steal<py::object>(owner));
+  return array_of(result_block(bytes_of(shape, dtype)), shape, dtype);
 }
 
 }  // namespace eb::bindings

@@ -1,4 +1,4 @@
-// Tuned rung of attention: a group of heads at a time, their keys packed, then tiles of queries.
+// Tuned rung of attention: heads, their keys packed, then tiles of queries.
 #include "kernels/attention.h"
 
 #include <omp.h>
@@ -17,7 +17,7 @@ struct AttentionPlan {
   int threads;
   Index heads() const { return s.B * s.Hn; }
   Index rows_at(Index thread) const {
-    return std::min(heads(), kHeads) * packed_keys<T>(s) + thread * kQueries * row_of_scores(s);
+    return Crew::places(heads(), threads) * packed_keys<T>(s) + thread * kQueries * row_of_scores(s);
   }
   Index elements() const { return rows_at(threads); }
 };
@@ -33,17 +33,19 @@ void attention_of(const AttentionOperands<Ops, T>& a, const AttentionShape& s, T
   {
     Ops ops;
     const Scratch rows = scratch.at(plan.rows_at(omp_get_thread_num()));
-    for (Index first = 0; first < plan.heads(); first += kHeads) {
-      const Index heads = std::min(kHeads, plan.heads() - first);
-      pack_keys<T>(ops, a.k, s, first, heads, scratch);
-#pragma omp for schedule(dynamic)
-      for (Index e = 0; e < heads * tasks; ++e) {
+    const Crew crew(plan.heads());
+    for (Index first = crew.first; first < crew.end; first += crew.heads) {
+      const Index heads = std::min(crew.heads, crew.end - first);
+      pack_keys<T>(ops, crew, a.k, s, first, heads, scratch);
+      crew.meet();
+      crew.each(heads * tasks, [&](Index e) EB_ALWAYS_INLINE {
         const Index head = e / tasks;
         in_tiles(e % tasks * kTask, std::min(s.S_q, (e % tasks + 1) * kTask), [&](Index i, auto size) EB_ALWAYS_INLINE {
-          attention_forward_tile<QueryShape<T>, decltype(size)::value>(ops, a, s, scratch.at(head * packed_keys<T>(s)),
-                                                                       rows, row_of_scores(s), first + head, i);
+          attention_forward_tile<QueryShape<T>, decltype(size)::value>(
+              ops, a, s, scratch.at(crew.place(head) * packed_keys<T>(s)), rows, row_of_scores(s), first + head, i);
         });
-      }
+      });
+      crew.meet();
     }
     merge(ops, counts);
   }

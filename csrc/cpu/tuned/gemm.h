@@ -21,6 +21,9 @@ constexpr Index kBlockN = 1024 / Shape::kColumns * Shape::kColumns;
 
 constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
+// Whether `count` equal pieces of work leave no thread of a team idle for more than a tenth of the time.
+constexpr bool shares_evenly(Index count, Index team) { return ceil_div(count, team) * team * 10 <= count * 11; }
+
 template <class Shape>
 struct GemmPlan {
   Index M, N, K;
@@ -45,7 +48,7 @@ EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& 
     const Index first_packed = b_strips * thread / team, end_packed = b_strips * (thread + 1) / team;
     // Where that shares the work out evenly, a thread multiplies the strips of B that it has packed itself, and no
     // other: they lie in its own cache, and nobody waits for them.
-    const bool own = ceil_div(b_strips, team) * team * 10 <= b_strips * 11;
+    const bool own = shares_evenly(b_strips, team);
     const Index first_strip = own ? first_packed : 0, strips = own ? end_packed - first_packed : b_strips;
     for (Index k0 = 0; k0 < plan.K; k0 += kBlockK) {
       const Index depth = std::min(kBlockK, plan.K - k0);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from energybench.errors import UsageError
-from energybench.kernels.call import TensorT, run
+from energybench.kernels.call import TensorT
 from energybench.kernels.composition import Part, composition
 from energybench.kernels.families.attention.launch import ATTENTION
 from energybench.kernels.families.copies.launch import MERGE_HEADS, SPLIT_HEADS
@@ -89,5 +89,5 @@ def multi_head_attention(
         ``y[B, S_q, E]`` of the caller's kind. Errors as those of the operators.
     """
     arrays = (x, memory, w_q, w_k, w_v, w_o, b_q, b_k, b_v, b_o)
-    (y,) = run(MULTI_HEAD_ATTENTION, *arrays, heads=heads, causal=causal, variant=variant, threads=threads)
+    (y,) = MULTI_HEAD_ATTENTION.run(*arrays, heads=heads, causal=causal, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from energybench.kernels.call import TensorT, run
+from energybench.kernels.call import TensorT
 from energybench.kernels.composition import Part, composition
 from energybench.kernels.families.conv1d.launch import CONV1D
 from energybench.kernels.families.conv1d.shape import as_rows, one
@@ -38,5 +38,5 @@ def causal_conv1d(
     otherwise as `conv1d`'s.
     """
     options: Any = {"stride": stride, "dilation": dilation, "groups": groups}
-    (y,) = run(CAUSAL_CONV1D, x, w, bias, **options, variant=variant, threads=threads)
+    (y,) = CAUSAL_CONV1D.run(x, w, bias, **options, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from energybench.kernels.call import TensorT, run
+from energybench.kernels.call import TensorT
 from energybench.kernels.composition import Part, composition
 from energybench.kernels.families.copies.launch import EMBEDDING
 from energybench.kernels.families.pointwise.launch import POSITIONAL_ENCODING
@@ -33,5 +33,5 @@ def embed_positions(
     Returns:
         ``y[B, S, D]`` of the caller's kind. Errors as `embedding`'s.
     """
-    (y,) = run(EMBED_POSITIONS, indices, table, positions, variant=variant, threads=threads)
+    (y,) = EMBED_POSITIONS.run(indices, table, positions, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]

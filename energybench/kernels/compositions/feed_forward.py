@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from energybench.errors import UsageError
-from energybench.kernels.call import TensorT, run
+from energybench.kernels.call import TensorT
 from energybench.kernels.composition import Part, composition
 from energybench.kernels.families.dropout.launch import DROPOUT
 from energybench.kernels.families.linear.launch import LINEAR
@@ -64,5 +64,5 @@ def feed_forward(
     Returns:
         ``y[..., E]`` of the caller's kind. Errors as those of `linear`.
     """
-    (y,) = run(FEED_FORWARD, x, w1, w2, b1, b2, p=p, seed=seed, variant=variant, threads=threads)
+    (y,) = FEED_FORWARD.run(x, w1, w2, b1, b2, p=p, seed=seed, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from energybench.kernels.call import TensorT, run
+from energybench.kernels.call import TensorT
 from energybench.kernels.composition import Part, composition
 from energybench.kernels.families.conv.launch import CONV2D
 from energybench.kernels.families.copies.launch import CONCAT_CHANNELS
@@ -60,5 +60,5 @@ def inception(x: TensorT, *weights: TensorT | None, variant: str = AUTO, threads
     Returns:
         ``y[N, C_1 + C_3 + C_5 + C_pool, H, W]`` of the caller's kind. Errors as those of the operators.
     """
-    (y,) = run(INCEPTION, x, *weights, variant=variant, threads=threads)
+    (y,) = INCEPTION.run(x, *weights, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from energybench.kernels.call import TensorT, run
+from energybench.kernels.call import TensorT
 from energybench.kernels.composition import Part, composition
 from energybench.kernels.families.conv.launch import CONV2D
 from energybench.kernels.families.copies.launch import PAD2D
@@ -53,5 +53,5 @@ def padded_conv2d(
     padding. Other arguments, result and errors as `conv2d`'s and `pad2d`'s.
     """
     options: Any = {"padding": padding, "padding_mode": padding_mode, "stride": stride, "dilation": dilation}
-    (y,) = run(PADDED_CONV2D, x, w, bias, groups=groups, **options, variant=variant, threads=threads)
+    (y,) = PADDED_CONV2D.run(x, w, bias, groups=groups, **options, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]

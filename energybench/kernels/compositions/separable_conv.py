@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from energybench.kernels.call import TensorT, run
+from energybench.kernels.call import TensorT
 from energybench.kernels.composition import Part, composition
 from energybench.kernels.families.conv.launch import CONV2D
 from energybench.kernels.ladder import AUTO
@@ -59,5 +59,5 @@ def separable_conv2d(
     """
     arrays = (x, depthwise, pointwise, depthwise_bias, pointwise_bias)
     options: Any = {"stride": stride, "padding": padding, "dilation": dilation}
-    (y,) = run(SEPARABLE_CONV2D, *arrays, **options, variant=variant, threads=threads)
+    (y,) = SEPARABLE_CONV2D.run(*arrays, **options, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]

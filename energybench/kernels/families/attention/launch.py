@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.attention import counts
 from energybench.kernels.families.attention.shape import AttentionShape, attention_backward_shape, attention_shape
 from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
@@ -117,7 +117,7 @@ def attention(
         UsageError: The arguments cannot work; the message says which and what would.
         NativeModuleError: The compiled kernels are missing or the device failed.
     """
-    (y,) = run(ATTENTION, q, k, v, causal=causal, scale=scale, variant=variant, threads=threads)
+    (y,) = ATTENTION.run(q, k, v, causal=causal, scale=scale, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
@@ -148,7 +148,7 @@ def online_attention(
         ``y[B, Hn, S_q, D]``, and ``lse[B, Hn, S_q]``, the logarithm of each query's sum of exponentials, which
         `attention_backward` needs. Errors as `attention`'s.
     """
-    y, lse = run(ONLINE_ATTENTION, q, k, v, causal=causal, scale=scale, variant=variant, threads=threads)
+    y, lse = ONLINE_ATTENTION.run(q, k, v, causal=causal, scale=scale, variant=variant, threads=threads)
     return y, lse
 
 
@@ -183,5 +183,5 @@ def attention_backward(
         dq, dk and dv, shaped as q, k and v. Errors as `attention`'s.
     """
     options: Any = {"causal": causal, "scale": scale, "variant": variant, "threads": threads}
-    dq, dk, dv = run(ATTENTION_BACKWARD, grad, q, k, v, y, lse, **options)
+    dq, dk, dv = ATTENTION_BACKWARD.run(grad, q, k, v, y, lse, **options)
     return dq, dk, dv

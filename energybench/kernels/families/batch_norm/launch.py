@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, NamedTuple
 
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.batch_norm import counts
 from energybench.kernels.families.batch_norm.shape import (
     BatchNormShape,
@@ -128,7 +128,7 @@ def batch_norm(
         "variant": variant,
         "threads": threads,
     }
-    return BatchNorm(*run(BATCH_NORM, x, weight, bias, running_mean, running_var, **options))
+    return BatchNorm(*BATCH_NORM.run(x, weight, bias, running_mean, running_var, **options))
 
 
 def batch_norm_backward(
@@ -163,5 +163,5 @@ def batch_norm_backward(
         `linear`'s.
     """
     options: Any = {"training": training, "eps": eps, "has_bias": has_bias, "variant": variant, "threads": threads}
-    dx, dweight, dbias = run(BATCH_NORM_BACKWARD, grad, x, mean, rstd, weight, **options)
+    dx, dweight, dbias = BATCH_NORM_BACKWARD.run(grad, x, mean, rstd, weight, **options)
     return dx, dweight, dbias

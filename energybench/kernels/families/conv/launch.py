@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from energybench.kernels.call import Begin, Call, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Call, Outcome, TensorT
 from energybench.kernels.families.conv import counts
 from energybench.kernels.families.conv.shape import Algorithm, ConvShape, conv_backward_shape, conv_shape
 from energybench.kernels.ladder import AUTO, TILED_ON_CUDA, TUNED_ON_CPU
@@ -88,7 +88,7 @@ def conv2d(
     """
     options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     options["algorithm"] = algorithm
-    (y,) = run(CONV2D, x, w, bias, **options, variant=variant, threads=threads)
+    (y,) = CONV2D.run(x, w, bias, **options, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
@@ -126,5 +126,5 @@ def conv2d_backward(
     """
     options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     options.update(algorithm=algorithm, has_bias=has_bias)
-    dx, dw, db = run(CONV2D_BACKWARD, grad, x, w, **options, variant=variant, threads=threads)
+    dx, dw, db = CONV2D_BACKWARD.run(grad, x, w, **options, variant=variant, threads=threads)
     return dx, dw, db

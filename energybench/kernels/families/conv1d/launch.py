@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.conv.launch import CONV2D, CONV2D_BACKWARD, run_conv2d, run_conv2d_backward
 from energybench.kernels.families.conv.shape import Algorithm, ConvShape
 from energybench.kernels.families.conv1d.shape import as_rows, conv1d_backward_shape, conv1d_shape
@@ -69,7 +69,7 @@ def conv1d(
     """
     options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     options["algorithm"] = algorithm
-    (y,) = run(CONV1D, x, w, bias, **options, variant=variant, threads=threads)
+    (y,) = CONV1D.run(x, w, bias, **options, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
@@ -107,5 +107,5 @@ def conv1d_backward(
     """
     options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     options.update(algorithm=algorithm, has_bias=has_bias)
-    dx, dw, db = run(CONV1D_BACKWARD, grad, x, w, **options, variant=variant, threads=threads)
+    dx, dw, db = CONV1D_BACKWARD.run(grad, x, w, **options, variant=variant, threads=threads)
     return dx, dw, db

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.conv.launch import run_conv2d_backward
 from energybench.kernels.families.conv.shape import ConvShape
 from energybench.kernels.families.conv_nhwc import counts
@@ -73,7 +73,7 @@ def conv2d_nhwc(
         ``y[N, H_out, W_out, C_out]`` of the caller's kind. Errors as `conv2d`'s.
     """
     options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    (y,) = run(CONV2D_NHWC, x, w, bias, **options, variant=variant, threads=threads)
+    (y,) = CONV2D_NHWC.run(x, w, bias, **options, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
@@ -111,5 +111,5 @@ def conv2d_nhwc_backward(
         ``dx`` as x, ``dw`` as w, and ``db[C_out]`` or None. Errors as `conv2d`'s.
     """
     options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "has_bias": has_bias}
-    dx, dw, db = run(CONV2D_NHWC_BACKWARD, grad, x, w, **options, variant=variant, threads=threads)
+    dx, dw, db = CONV2D_NHWC_BACKWARD.run(grad, x, w, **options, variant=variant, threads=threads)
     return dx, dw, db

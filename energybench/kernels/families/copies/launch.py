@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.copies import counts
 from energybench.kernels.families.copies import shape as shapes
 from energybench.kernels.families.copies.shape import ConcatShape, GatherShape, PaddingMode, PadShape, TransposeShape
@@ -91,7 +91,7 @@ def pad2d(
     Returns:
         ``y[N, C, top + H + bottom, left + W + right]`` of the caller's kind. Errors as `linear`'s.
     """
-    (y,) = run(PAD2D, x, padding=padding, mode=mode, variant=variant, threads=threads)
+    (y,) = PAD2D.run(x, padding=padding, mode=mode, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
@@ -104,31 +104,31 @@ def pad2d_backward(
     threads: int | None = None,
 ) -> TensorT:
     """Gradient of `pad2d`: each output's gradient added to the pixel it stood for. Otherwise as `pad2d`."""
-    (dx,) = run(PAD2D_BACKWARD, grad, padding=padding, mode=mode, variant=variant, threads=threads)
+    (dx,) = PAD2D_BACKWARD.run(grad, padding=padding, mode=mode, variant=variant, threads=threads)
     return dx  # type: ignore[no-any-return]
 
 
 def nchw_to_nhwc(x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """``x[N, C, H, W]`` with channels innermost: ``y[N, H, W, C]`` [D19]. Otherwise as `linear`'s."""
-    (y,) = run(NCHW_TO_NHWC, x, variant=variant, threads=threads)
+    (y,) = NCHW_TO_NHWC.run(x, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def nhwc_to_nchw(x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """``x[N, H, W, C]`` with channels outermost: ``y[N, C, H, W]`` [D19]. Otherwise as `linear`'s."""
-    (y,) = run(NHWC_TO_NCHW, x, variant=variant, threads=threads)
+    (y,) = NHWC_TO_NCHW.run(x, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def split_heads(x: TensorT, *, heads: int, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """``x[B, S, heads·D]`` head by head: ``y[B, heads, S, D]``, as `attention` takes it. Otherwise as `linear`'s."""
-    (y,) = run(SPLIT_HEADS, x, heads=heads, variant=variant, threads=threads)
+    (y,) = SPLIT_HEADS.run(x, heads=heads, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def merge_heads(x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """``x[B, Hn, S, D]`` with its heads side by side: ``y[B, S, Hn·D]``. Otherwise as `linear`'s."""
-    (y,) = run(MERGE_HEADS, x, variant=variant, threads=threads)
+    (y,) = MERGE_HEADS.run(x, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
@@ -137,7 +137,7 @@ def concat_channels(*parts: TensorT, variant: str = AUTO, threads: int | None = 
 
     Otherwise as `linear`'s.
     """
-    (y,) = run(CONCAT_CHANNELS, *parts, variant=variant, threads=threads)
+    (y,) = CONCAT_CHANNELS.run(*parts, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
@@ -146,5 +146,5 @@ def embedding(indices: TensorT, table: TensorT, *, variant: str = AUTO, threads:
 
     Raises NativeModuleError where an index is no row of the table; otherwise as `linear`'s.
     """
-    (y,) = run(EMBEDDING, indices, table, variant=variant, threads=threads)
+    (y,) = EMBEDDING.run(indices, table, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.dropout import counts
 from energybench.kernels.families.dropout.shape import DropoutShape, dropout_backward_shape, dropout_shape
 from energybench.kernels.ladder import AUTO, CPU_ALONE
@@ -50,7 +50,7 @@ def dropout(
         y and the mask, uint8, 1 where an element is kept; both of x's shape. Errors as `linear`'s.
     """
     options: Any = {"p": p, "seed": seed, "variant": variant, "threads": threads}
-    y, mask = run(DROPOUT, x, **options)
+    y, mask = DROPOUT.run(x, **options)
     return y, mask
 
 
@@ -59,5 +59,5 @@ def dropout_backward(
 ) -> TensorT:
     """Gradient of `dropout`: ``grad·mask/(1 − p)``; `mask` and `p` as in the forward pass, otherwise as `dropout`."""
     options: Any = {"p": p, "variant": variant, "threads": threads}
-    (dx,) = run(DROPOUT_BACKWARD, grad, mask, **options)
+    (dx,) = DROPOUT_BACKWARD.run(grad, mask, **options)
     return dx  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, Literal, NamedTuple, overload
 
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.gru import counts
 from energybench.kernels.families.gru.shape import GruShape, gru_backward_shape, gru_shape
 from energybench.kernels.ladder import AUTO, TUNED_ON_CPU
@@ -153,7 +153,7 @@ def gru(
         "variant": variant,
         "threads": threads,
     }
-    results: Any = run(GRU, x, h0, w_ih, w_hh, b_ih, b_hh, **options)
+    results: Any = GRU.run(x, h0, w_ih, w_hh, b_ih, b_hh, **options)
     return results  # type: ignore[no-any-return]
 
 
@@ -207,4 +207,4 @@ def gru_backward(
         `GruGradients`. Errors as `gru`'s.
     """
     options: Any = {"has_bias": has_bias, "output_gate": output_gate, "variant": variant, "threads": threads}
-    return GruGradients(*run(GRU_BACKWARD, grad, grad_h, x, h0, y, gates, w_ih, w_hh, **options))
+    return GruGradients(*GRU_BACKWARD.run(grad, grad_h, x, h0, y, gates, w_ih, w_hh, **options))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.linear import counts
 from energybench.kernels.families.linear.shape import LinearShape, linear_backward_shape, linear_shape
 from energybench.kernels.ladder import AUTO, TILED_ON_CUDA, TUNED_ON_CPU
@@ -69,7 +69,7 @@ def linear(
         NativeModuleError: The compiled kernels are missing or the device failed.
     """
     options: Any = {"x_layout": x_layout, "w_layout": w_layout, "variant": variant, "threads": threads}
-    (y,) = run(LINEAR, x, w, bias, **options)
+    (y,) = LINEAR.run(x, w, bias, **options)
     return y  # type: ignore[no-any-return]
 
 
@@ -100,5 +100,5 @@ def linear_backward(
         dx and dw, shaped as x and w, and ``db[N]`` (None without a bias). Errors as `linear`'s.
     """
     options: Any = {"has_bias": has_bias, "x_layout": x_layout, "w_layout": w_layout}
-    dx, dw, db = run(LINEAR_BACKWARD, grad, x, w, variant=variant, threads=threads, **options)
+    dx, dw, db = LINEAR_BACKWARD.run(grad, x, w, variant=variant, threads=threads, **options)
     return dx, dw, db

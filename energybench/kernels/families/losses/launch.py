@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.losses import counts
 from energybench.kernels.families.losses.shape import (
     ClassShape,
@@ -58,7 +58,7 @@ def cross_entropy(
         UsageError: As `linear`'s.
         NativeModuleError: A target is no class.
     """
-    loss, y = run(CROSS_ENTROPY, x, targets, variant=variant, threads=threads)
+    loss, y = CROSS_ENTROPY.run(x, targets, variant=variant, threads=threads)
     return loss, y
 
 
@@ -77,5 +77,5 @@ def cross_entropy_backward(
     Returns:
         ``dx[rows, n]``. Errors as `cross_entropy`'s.
     """
-    (dx,) = run(CROSS_ENTROPY_BACKWARD, grad, y, targets, variant=variant, threads=threads)
+    (dx,) = CROSS_ENTROPY_BACKWARD.run(grad, y, targets, variant=variant, threads=threads)
     return dx  # type: ignore[no-any-return]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.optimisers import counts
 from energybench.kernels.families.optimisers.shape import StepShape, adam_shape, momentum_shape, sgd_shape
 from energybench.kernels.ladder import AUTO, CPU_ALONE
@@ -93,7 +93,7 @@ def sgd_step(
     Returns:
         The new parameter. Errors as `linear`'s.
     """
-    (new,) = run(SGD, w, grad, lr=lr, weight_decay=weight_decay, variant=variant, threads=threads)
+    (new,) = SGD.run(w, grad, lr=lr, weight_decay=weight_decay, variant=variant, threads=threads)
     return new  # type: ignore[no-any-return]
 
 
@@ -113,7 +113,7 @@ def momentum_step(
     Returns the new parameter and the new velocity; arguments and errors otherwise as `sgd_step`'s.
     """
     options: Any = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-    new, v = run(MOMENTUM, w, grad, velocity, **options, variant=variant, threads=threads)
+    new, v = MOMENTUM.run(w, grad, velocity, **options, variant=variant, threads=threads)
     return new, v
 
 
@@ -150,5 +150,5 @@ def adam_step(
         The new parameter and moments. Errors as `linear`'s.
     """
     options: Any = {"step": step, "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-    new, first, second = run(ADAM, w, grad, m, v, **options, variant=variant, threads=threads)
+    new, first, second = ADAM.run(w, grad, m, v, **options, variant=variant, threads=threads)
     return new, first, second

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from energybench.errors import UsageError
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.pointwise import shape as shapes
 from energybench.kernels.families.pointwise.counts import POINTWISE_COUNTS
 from energybench.kernels.families.pointwise.shape import PointwiseShape
@@ -70,37 +70,37 @@ GELU_BACKWARD = _operator("gelu", "backward", CPU_ALONE, shapes.gradient_from_in
 
 def relu(x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """``max(x, 0)`` of each element; NaN stays NaN. Arguments, result and errors otherwise as `linear`'s."""
-    (y,) = run(RELU, x, variant=variant, threads=threads)
+    (y,) = RELU.run(x, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def leaky_relu(x: TensorT, *, negative_slope: float = 0.01, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """``x`` where it is positive, else ``negative_slope·x``. Arguments, result and errors otherwise as `linear`'s."""
-    (y,) = run(LEAKY_RELU, x, negative_slope=negative_slope, variant=variant, threads=threads)
+    (y,) = LEAKY_RELU.run(x, negative_slope=negative_slope, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def sigmoid(x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """``1 / (1 + exp(−x))`` of each element. Arguments, result and errors otherwise as `linear`'s."""
-    (y,) = run(SIGMOID, x, variant=variant, threads=threads)
+    (y,) = SIGMOID.run(x, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def tanh(x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """``tanh(x)`` of each element. Arguments, result and errors otherwise as `linear`'s."""
-    (y,) = run(TANH, x, variant=variant, threads=threads)
+    (y,) = TANH.run(x, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def gelu(x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """``½x · (1 + erf(x/√2))`` of each element. Arguments, result and errors otherwise as `linear`'s."""
-    (y,) = run(GELU, x, variant=variant, threads=threads)
+    (y,) = GELU.run(x, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def add(x: TensorT, other: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """``x + other`` of two arrays of one shape, the residual connection. Otherwise as `linear`'s."""
-    (y,) = run(ADD, x, other, variant=variant, threads=threads)
+    (y,) = ADD.run(x, other, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
@@ -109,7 +109,7 @@ def positional_encoding(x: TensorT, table: TensorT, *, variant: str = AUTO, thre
 
     Arguments, result and errors otherwise as `linear`'s.
     """
-    (y,) = run(POSITIONAL_ENCODING, x, table, variant=variant, threads=threads)
+    (y,) = POSITIONAL_ENCODING.run(x, table, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
@@ -127,7 +127,7 @@ def sinusoids(S: int, D: int, dtype: str = "float32") -> np.ndarray[Any, np.dtyp
 
 def relu_backward(grad: TensorT, y: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """Gradient of `relu` from its result: ``grad`` where y is positive (or NaN, as in torch), else 0."""
-    (dx,) = run(RELU_BACKWARD, grad, y, variant=variant, threads=threads)
+    (dx,) = RELU_BACKWARD.run(grad, y, variant=variant, threads=threads)
     return dx  # type: ignore[no-any-return]
 
 
@@ -135,23 +135,23 @@ def leaky_relu_backward(
     grad: TensorT, x: TensorT, *, negative_slope: float = 0.01, variant: str = AUTO, threads: int | None = None
 ) -> TensorT:
     """Gradient of `leaky_relu` from its input: ``grad`` where x is positive, else ``negative_slope·grad``."""
-    (dx,) = run(LEAKY_RELU_BACKWARD, grad, x, negative_slope=negative_slope, variant=variant, threads=threads)
+    (dx,) = LEAKY_RELU_BACKWARD.run(grad, x, negative_slope=negative_slope, variant=variant, threads=threads)
     return dx  # type: ignore[no-any-return]
 
 
 def sigmoid_backward(grad: TensorT, y: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """Gradient of `sigmoid` from its result: ``grad·y·(1 − y)``."""
-    (dx,) = run(SIGMOID_BACKWARD, grad, y, variant=variant, threads=threads)
+    (dx,) = SIGMOID_BACKWARD.run(grad, y, variant=variant, threads=threads)
     return dx  # type: ignore[no-any-return]
 
 
 def tanh_backward(grad: TensorT, y: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """Gradient of `tanh` from its result: ``grad·(1 − y²)``."""
-    (dx,) = run(TANH_BACKWARD, grad, y, variant=variant, threads=threads)
+    (dx,) = TANH_BACKWARD.run(grad, y, variant=variant, threads=threads)
     return dx  # type: ignore[no-any-return]
 
 
 def gelu_backward(grad: TensorT, x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """Gradient of `gelu` from its input: ``grad·(Φ(x) + x·φ(x))``."""
-    (dx,) = run(GELU_BACKWARD, grad, x, variant=variant, threads=threads)
+    (dx,) = GELU_BACKWARD.run(grad, x, variant=variant, threads=threads)
     return dx  # type: ignore[no-any-return]

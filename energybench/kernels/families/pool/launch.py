@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 from energybench.errors import UsageError
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.pool import counts
 from energybench.kernels.families.pool.shape import (
     PoolShape,
@@ -108,7 +108,7 @@ def max_pool2d(
         ``y[N, C, H_out, W_out]`` of the caller's kind, or it and the indices. Errors as `linear`'s.
     """
     options: Any = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
-    results = run(MAX_POOL2D, x, variant=variant, threads=threads, return_indices=return_indices, **options)
+    results = MAX_POOL2D.run(x, variant=variant, threads=threads, return_indices=return_indices, **options)
     return results if return_indices else results[0]
 
 
@@ -126,7 +126,7 @@ def avg_pool2d(
     Arguments, result and errors as `max_pool2d`'s.
     """
     options: Any = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
-    (y,) = run(AVG_POOL2D, x, variant=variant, threads=threads, **options)
+    (y,) = AVG_POOL2D.run(x, variant=variant, threads=threads, **options)
     return y  # type: ignore[no-any-return]
 
 
@@ -163,7 +163,7 @@ def max_pool2d_backward(
         NativeModuleError: The compiled kernels are missing, or an index lies outside the image.
     """
     options: Any = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
-    (dx,) = run(MAX_POOL2D_BACKWARD, grad, indices, variant=variant, threads=threads, input_size=input_size, **options)
+    (dx,) = MAX_POOL2D_BACKWARD.run(grad, indices, variant=variant, threads=threads, input_size=input_size, **options)
     return dx  # type: ignore[no-any-return]
 
 
@@ -179,5 +179,5 @@ def avg_pool2d_backward(
 ) -> TensorT:
     """Gradient of `avg_pool2d`: each output's gradient is shared among its taps; as `max_pool2d_backward`."""
     options: Any = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "input_size": input_size}
-    (dx,) = run(AVG_POOL2D_BACKWARD, grad, variant=variant, threads=threads, **options)
+    (dx,) = AVG_POOL2D_BACKWARD.run(grad, variant=variant, threads=threads, **options)
     return dx  # type: ignore[no-any-return]

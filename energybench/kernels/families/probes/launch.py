@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from energybench.errors import UsageError
-from energybench.kernels.call import Begin, Call, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Call, Outcome, TensorT
 from energybench.kernels.families.probes import counts
 from energybench.kernels.families.probes import shape as shapes
 from energybench.kernels.families.probes.shape import (
@@ -114,13 +114,13 @@ def probe_fma(x: TensorT, *, steps: int, variant: str = AUTO, threads: int | Non
     Returns:
         The sum of each stream's points, ``[streams]``.
     """
-    (y,) = run(PROBE_FMA, x, steps=steps, variant=variant, threads=threads)
+    (y,) = PROBE_FMA.run(x, steps=steps, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def probe_stream(x: TensorT, *, repeats: int = 1, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """Calibration probe: bytes without arithmetic; copies ``x[n]`` `repeats` times and returns the copy."""
-    (y,) = run(PROBE_STREAM, x, repeats=repeats, variant=variant, threads=threads)
+    (y,) = PROBE_STREAM.run(x, repeats=repeats, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
@@ -129,19 +129,19 @@ def probe_intensity(x: TensorT, *, macs: int, variant: str = AUTO, threads: int 
 
     An element goes through rounds of ``p ← p/2 + 1/4`` and is added to the sum of its block of 8192; returns the sums.
     """
-    (y,) = run(PROBE_INTENSITY, x, macs=macs, variant=variant, threads=threads)
+    (y,) = PROBE_INTENSITY.run(x, macs=macs, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def probe_read(x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """Calibration probe: reads, each kept by an add; returns the sums of blocks of 8192 elements of ``x[n]``."""
-    (y,) = run(PROBE_READ, x, variant=variant, threads=threads)
+    (y,) = PROBE_READ.run(x, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def probe_write(x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """Calibration probe: writes without reads; returns as many halves as `x` has elements, which are not read."""
-    (y,) = run(PROBE_WRITE, x, variant=variant, threads=threads)
+    (y,) = PROBE_WRITE.run(x, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
@@ -165,7 +165,7 @@ def probe_chase(
         UsageError: The arguments cannot work.
         NativeModuleError: A place lies outside the array.
     """
-    (ends,) = run(PROBE_CHASE, places, steps=steps, chains=chains, variant=variant, threads=threads)
+    (ends,) = PROBE_CHASE.run(places, steps=steps, chains=chains, variant=variant, threads=threads)
     return ends  # type: ignore[no-any-return]
 
 
@@ -173,13 +173,13 @@ def probe_special(
     x: TensorT, *, function: str = "exp", repeats: int = 1, variant: str = AUTO, threads: int | None = None
 ) -> TensorT:
     """Calibration probe: one of ``exp tanh erf sqrt log`` of each element of ``x[n]``, `repeats` times."""
-    (y,) = run(PROBE_SPECIAL, x, function=function, repeats=repeats, variant=variant, threads=threads)
+    (y,) = PROBE_SPECIAL.run(x, function=function, repeats=repeats, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def probe_launch(x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> None:
     """Calibration probe: a parallel region that does nothing; `x` is not read."""
-    run(PROBE_LAUNCH, x, variant=variant, threads=threads)
+    PROBE_LAUNCH.run(x, variant=variant, threads=threads)
 
 
 def pointer_cycle(n_bytes: int, seed: int = 0) -> np.ndarray[Any, np.dtype[Any]]:

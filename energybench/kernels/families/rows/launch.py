@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
-from energybench.kernels.call import Begin, Outcome, TensorT, run
+from energybench.kernels.call import Begin, Outcome, TensorT
 from energybench.kernels.families.rows import counts
 from energybench.kernels.families.rows.shape import (
     RowShape,
@@ -94,25 +94,25 @@ def softmax(x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> T
 
     Arguments, result and errors otherwise as `linear`'s.
     """
-    (y,) = run(SOFTMAX, x, variant=variant, threads=threads)
+    (y,) = SOFTMAX.run(x, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def softmax_backward(grad: TensorT, y: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """Gradient of `softmax` from its result: ``y·(grad − Σ grad·y)``; shapes, results and errors as `softmax`'s."""
-    (dx,) = run(SOFTMAX_BACKWARD, grad, y, variant=variant, threads=threads)
+    (dx,) = SOFTMAX_BACKWARD.run(grad, y, variant=variant, threads=threads)
     return dx  # type: ignore[no-any-return]
 
 
 def log_softmax(x: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """Logarithm of the softmax over the last dimension, equal to `torch.log_softmax`; otherwise as `softmax`."""
-    (y,) = run(LOG_SOFTMAX, x, variant=variant, threads=threads)
+    (y,) = LOG_SOFTMAX.run(x, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
 def log_softmax_backward(grad: TensorT, y: TensorT, *, variant: str = AUTO, threads: int | None = None) -> TensorT:
     """Gradient of `log_softmax` from its result: ``grad − exp(y)·Σ grad``; otherwise as `softmax_backward`."""
-    (dx,) = run(LOG_SOFTMAX_BACKWARD, grad, y, variant=variant, threads=threads)
+    (dx,) = LOG_SOFTMAX_BACKWARD.run(grad, y, variant=variant, threads=threads)
     return dx  # type: ignore[no-any-return]
 
 
@@ -163,7 +163,7 @@ def layer_norm(
         ``y[..., n]`` of the caller's kind, or it with ``mean[...]`` and ``rstd[...]``. Errors as `linear`'s.
     """
     options: Any = {"eps": eps, "return_statistics": return_statistics, "variant": variant, "threads": threads}
-    results = run(LAYER_NORM, x, weight, bias, **options)
+    results = LAYER_NORM.run(x, weight, bias, **options)
     return results if return_statistics else results[0]
 
 
@@ -195,5 +195,5 @@ def layer_norm_backward(
         `linear`'s.
     """
     options: Any = {"has_bias": has_bias, "variant": variant, "threads": threads}
-    dx, dweight, dbias = run(LAYER_NORM_BACKWARD, grad, x, mean, rstd, weight, **options)
+    dx, dweight, dbias = LAYER_NORM_BACKWARD.run(grad, x, mean, rstd, weight, **options)
     return dx, dweight, dbias
