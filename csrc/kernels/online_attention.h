@@ -91,12 +91,18 @@ struct OnlineStates {
   EB_HD EB_FORCED OnlineStates(const OnlineState<S>& start, std::integer_sequence<int, kRow...>)
       : row{(static_cast<void>(kRow), start)...} {}
 };
+template <class T, class Ops>
+EB_HD EB_FORCED OnlineState<typename Ops::template Scalar<T>> online_start(Ops& ops) {
+  return {{ops.template lowest<T>()}, {ops.constant(Constant<T, 0>{})}, ops.constant(Constant<T, 1>{})};
+}
 
-// online_attention_tile: kRows queries from i on, keys packed in strips of Shape::kColumns. `rows` is scratch for kRows
-// blocks of scores. Between two blocks the sum of values waits in y.
+// online_attention_block: kRows queries from i on meet the keys of one block, from `first` on, packed in strips of
+// Shape::kColumns; the last of them sees some. `rows` is scratch for kRows blocks of scores. Between two blocks the sum
+// of values waits in y.
 template <class Shape, int kRows, class Ops, class T, class Scratch>
-EB_HD EB_INLINE void online_attention_tile(Ops& ops, const OnlineAttentionOperands<Ops, T>& a, const AttentionShape& s,
-                                           Scratch panel, Scratch rows, Index head, Index i) {
+EB_HD EB_INLINE void online_attention_block(Ops& ops, const OnlineAttentionOperands<Ops, T>& a, const AttentionShape& s,
+                                            Scratch panel, Scratch rows, Index head, Index i, Index first,
+                                            OnlineState<typename Ops::template Scalar<T>>* states) {
   constexpr int kLanes = Shape::kLanes, kColumns = Shape::kColumns;
   static_assert(kOnlineBlock % kColumns == 0, "a block is whole strips");
   constexpr Lanes<kLanes> lanes{};
@@ -105,61 +111,58 @@ EB_HD EB_INLINE void online_attention_tile(Ops& ops, const OnlineAttentionOperan
   const auto y = a.y.at((head * s.S_q + i) * s.D);
   const auto scale = ops.broadcast(lanes, ops.parameter(a.scale));
   const auto zero = ops.broadcast(lanes, ops.constant(Constant<T, 0>{}));
-  using Number = typename Ops::template Scalar<T>;
-  OnlineStates<Number, kRows> states(
-      {{ops.template lowest<T>()}, {ops.constant(Constant<T, 0>{})}, ops.constant(Constant<T, 1>{})});
-  for (Index r = 0; r < kRows; ++r) {
-    ops.template skip_macs<T>(2 * s.D * (s.S_k - s.visible_keys(i + r)));
+  // Keys of the block that query r sees; none for the earlier queries where the mask ends with a block.
+  const auto seen = [&](Index r) EB_ALWAYS_INLINE {
+    const Index keys = s.visible_keys(i + r) - first;
+    return keys < 0 ? Index{0} : keys < kOnlineBlock ? keys : kOnlineBlock;
+  };
+  for (Index j = 0; j < seen(kRows - 1); j += kColumns) {
+    attention_strip<Shape, kRows>(
+        ops, q, panel.at((first + j) * s.D), s.D,
+        [&](Index r, Index c) EB_ALWAYS_INLINE { return seen(r) - j - c * kLanes; },
+        [&](auto& part, Index r, Index c, auto sum)
+            EB_ALWAYS_INLINE { part.store(rows, r * kOnlineBlock + j + c * kLanes, part.mul(sum, scale)); });
   }
-  for (Index first = 0; first < s.visible_keys(i + kRows - 1); first += kOnlineBlock) {
-    // Keys of the block that query r sees; none for the earlier queries where the mask ends with a block.
-    const auto seen = [&](Index r) EB_ALWAYS_INLINE {
-      const Index keys = s.visible_keys(i + r) - first;
-      return keys < 0 ? Index{0} : keys < kOnlineBlock ? keys : kOnlineBlock;
-    };
-    for (Index j = 0; j < seen(kRows - 1); j += kColumns) {
-      attention_strip<Shape, kRows>(
-          ops, q, panel.at((first + j) * s.D), s.D,
-          [&](Index r, Index c) EB_ALWAYS_INLINE { return seen(r) - j - c * kLanes; },
-          [&](auto& part, Index r, Index c, auto sum)
-              EB_ALWAYS_INLINE { part.store(rows, r * kOnlineBlock + j + c * kLanes, part.mul(sum, scale)); });
+  for (Index r = 0; r < kRows; ++r) {
+    const auto row = rows.at(r * kOnlineBlock);
+    auto& state = states[r];
+    const auto before = state.largest[0];
+    if (seen(r) == 0) continue;
+    reduce<Largest, kLanes>(ops, seen(r), state.largest,
+                            [&](auto& policy, auto w, Index j, auto& value)
+                                EB_ALWAYS_INLINE { value[0] = policy.load(w, row, j); });
+    if (first > 0) {
+      state.correction = ops.exp(ops.sub(before, state.largest[0]));
+      state.total[0] = ops.mul(state.total[0], state.correction);
     }
-    for (Index r = 0; r < kRows; ++r) {
-      const auto row = rows.at(r * kOnlineBlock);
-      OnlineState<Number>& state = states.row[r];
-      const auto before = state.largest[0];
-      if (seen(r) == 0) continue;
-      reduce<Largest, kLanes>(ops, seen(r), state.largest,
-                              [&](auto& policy, auto w, Index j, auto& value)
-                                  EB_ALWAYS_INLINE { value[0] = policy.load(w, row, j); });
-      if (first > 0) {
-        state.correction = ops.exp(ops.sub(before, state.largest[0]));
-        state.total[0] = ops.mul(state.total[0], state.correction);
-      }
-      const auto shift = ops.broadcast(lanes, state.largest[0]);
-      reduce<Sum, kLanes>(ops, seen(r), state.total, [&](auto& policy, auto w, Index j, auto& value) EB_ALWAYS_INLINE {
-        value[0] = policy.exp(policy.sub(policy.load(w, row, j), shift));
-        policy.store(row, j, value[0]);
+    const auto shift = ops.broadcast(lanes, state.largest[0]);
+    reduce<Sum, kLanes>(ops, seen(r), state.total, [&](auto& policy, auto w, Index j, auto& value) EB_ALWAYS_INLINE {
+      value[0] = policy.exp(policy.sub(policy.load(w, row, j), shift));
+      policy.store(row, j, value[0]);
+    });
+  }
+  attention_sums<Shape, kRows, false>(
+      ops, {0, seen(0), seen(kRows - 1)}, v.at(first * s.D), s.D,
+      [&](Index j, Index r) EB_ALWAYS_INLINE { return ops.load(rows, r * kOnlineBlock + j); },
+      [&](Index j, Index r) EB_ALWAYS_INLINE { return j < seen(r); },
+      [&](auto& part, Index r, Index column) EB_ALWAYS_INLINE {
+        if (first == 0 || seen(r) == 0) return zero;
+        return part.mul(part.load(lanes, y, r * s.D + column), ops.broadcast(lanes, states[r].correction));
+      },
+      [&](auto& part, Index r, Index column, auto sum) EB_ALWAYS_INLINE {
+        if (seen(r) == 0) return;
+        const bool last = first + seen(r) == s.visible_keys(i + r);
+        part.store(y, r * s.D + column, last ? part.div(sum, ops.broadcast(lanes, states[r].total[0])) : sum);
       });
-    }
-    attention_sums<Shape, kRows, false>(
-        ops, {0, seen(0), seen(kRows - 1)}, v.at(first * s.D), s.D,
-        [&](Index j, Index r) EB_ALWAYS_INLINE { return ops.load(rows, r * kOnlineBlock + j); },
-        [&](Index j, Index r) EB_ALWAYS_INLINE { return j < seen(r); },
-        [&](auto& part, Index r, Index column) EB_ALWAYS_INLINE {
-          if (first == 0 || seen(r) == 0) return zero;
-          return part.mul(part.load(lanes, y, r * s.D + column), ops.broadcast(lanes, states.row[r].correction));
-        },
-        [&](auto& part, Index r, Index column, auto sum) EB_ALWAYS_INLINE {
-          if (seen(r) == 0) return;
-          const bool last = first + seen(r) == s.visible_keys(i + r);
-          part.store(y, r * s.D + column, last ? part.div(sum, ops.broadcast(lanes, states.row[r].total[0])) : sum);
-        });
-  }
-  for (Index r = 0; r < kRows; ++r) {
-    const OnlineState<Number>& state = states.row[r];
-    ops.store(a.lse, head * s.S_q + i + r, ops.add(state.largest[0], ops.log(state.total[0])));
-  }
+}
+
+// The logarithm of a query's sum of exponentials, after its last block.
+template <class Ops, class T>
+EB_HD EB_INLINE void online_attention_finish(Ops& ops, const OnlineAttentionOperands<Ops, T>& a,
+                                             const AttentionShape& s, Index head, Index i,
+                                             const OnlineState<typename Ops::template Scalar<T>>& state) {
+  ops.template skip_macs<T>(2 * s.D * (s.S_k - s.visible_keys(i)));
+  ops.store(a.lse, head * s.S_q + i, ops.add(state.largest[0], ops.log(state.total[0])));
 }
 
 }  // namespace eb

@@ -46,9 +46,20 @@ EB_HD EB_INLINE void pad2d_forward_lanes(Ops& ops, const CopyOperands<Ops, T>& a
   const Index ih = pad_source(s.mode, oh - s.top, s.H);
   const auto y = a.y.at((plane * s.H_out() + oh) * s.W_out());
   if (ih < 0) return fill_zeros<W, T>(ops, y, s.W_out());
-  for (Index ow = 0; ow < s.left; ++ow) pad2d_forward_naive(ops, a, s, plane, oh, ow);
-  copy_run<W>(ops, a.x.at((plane * s.H + ih) * s.W), y.at(s.left), s.W);
-  for (Index ow = s.left + s.W; ow < s.W_out(); ++ow) pad2d_forward_naive(ops, a, s, plane, oh, ow);
+  const auto x = a.x.at((plane * s.H + ih) * s.W);
+  const auto edge = [&](Index from, Index to) EB_ALWAYS_INLINE {
+    for (Index ow = from; ow < to; ++ow) {
+      const Index iw = pad_source(s.mode, ow - s.left, s.W);
+      if (iw < 0) {
+        ops.store(y, ow, ops.constant(Constant<T, 0>{}));
+      } else {
+        ops.store(y, ow, ops.load(x, iw));
+      }
+    }
+  };
+  edge(0, s.left);
+  copy_run<W>(ops, x, y.at(s.left), s.W);
+  edge(s.left + s.W, s.W_out());
 }
 
 // dx[pixel] += grad[output] of the outputs [from, to) of a row, number by number.

@@ -39,11 +39,19 @@ void online_attention_of(const OnlineAttentionOperands<Ops, T>& a, const Attenti
       pack_keys<T>(ops, crew, a.k, s, first, heads, scratch);
       crew.meet();
       crew.each(heads * tasks, [&](Index e) EB_ALWAYS_INLINE {
-        const Index head = e / tasks;
-        in_tiles(e % tasks * kTask, std::min(s.S_q, (e % tasks + 1) * kTask), [&](Index i, auto size) EB_ALWAYS_INLINE {
-          online_attention_tile<QueryShape<T>, decltype(size)::value>(
-              ops, a, s, scratch.at(crew.place(head) * packed_keys<T>(s)), rows, first + head, i);
-        });
+        const Index place = crew.place(e / tasks), head = first + e / tasks;
+        const Index begin = e % tasks * kTask, end = std::min(s.S_q, begin + kTask);
+        OnlineStates<typename Ops::template Scalar<T>, kTask> states(online_start<T>(ops));
+        // Block by block, and all queries of the task meet it: its keys and values come into a first-level cache once.
+        for (Index block = 0; block < s.visible_keys(end - 1); block += kOnlineBlock) {
+          in_tiles(begin, end, [&](Index i, auto size) EB_ALWAYS_INLINE {
+            constexpr Index kRows = decltype(size)::value;
+            if (block >= s.visible_keys(i + kRows - 1)) return;
+            online_attention_block<QueryShape<T>, kRows>(ops, a, s, scratch.at(place * packed_keys<T>(s)), rows, head,
+                                                         i, block, states.row + (i - begin));
+          });
+        }
+        for (Index i = begin; i < end; ++i) online_attention_finish(ops, a, s, head, i, states.row[i - begin]);
       });
       crew.meet();
     }

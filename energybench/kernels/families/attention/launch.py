@@ -182,6 +182,7 @@ def attention_backward(
     Returns:
         dq, dk and dv, shaped as q, k and v. Errors as `attention`'s.
     """
-    options: Any = {"causal": causal, "scale": scale, "variant": variant, "threads": threads}
-    dq, dk, dv = ATTENTION_BACKWARD.run(grad, q, k, v, y, lse, **options)
+    dq, dk, dv = ATTENTION_BACKWARD.run(
+        grad, q, k, v, y, lse, causal=causal, scale=scale, variant=variant, threads=threads
+    )
     return dq, dk, dv

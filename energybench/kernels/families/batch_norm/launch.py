@@ -162,6 +162,7 @@ def batch_norm_backward(
         ``dx[N, C, ...]``, ``dweight[C]`` (None without a weight) and ``dbias[C]`` (None without a bias). Errors as
         `linear`'s.
     """
-    options: Any = {"training": training, "eps": eps, "has_bias": has_bias, "variant": variant, "threads": threads}
-    dx, dweight, dbias = BATCH_NORM_BACKWARD.run(grad, x, mean, rstd, weight, **options)
+    dx, dweight, dbias = BATCH_NORM_BACKWARD.run(
+        grad, x, mean, rstd, weight, training=training, eps=eps, has_bias=has_bias, variant=variant, threads=threads
+    )
     return dx, dweight, dbias

@@ -49,8 +49,7 @@ def dropout(
     Returns:
         y and the mask, uint8, 1 where an element is kept; both of x's shape. Errors as `linear`'s.
     """
-    options: Any = {"p": p, "seed": seed, "variant": variant, "threads": threads}
-    y, mask = DROPOUT.run(x, **options)
+    y, mask = DROPOUT.run(x, p=p, seed=seed, variant=variant, threads=threads)
     return y, mask
 
 
@@ -58,6 +57,5 @@ def dropout_backward(
     grad: TensorT, mask: TensorT, *, p: float, variant: str = AUTO, threads: int | None = None
 ) -> TensorT:
     """Gradient of `dropout`: ``grad·mask/(1 − p)``; `mask` and `p` as in the forward pass, otherwise as `dropout`."""
-    options: Any = {"p": p, "variant": variant, "threads": threads}
-    (dx,) = DROPOUT_BACKWARD.run(grad, mask, **options)
+    (dx,) = DROPOUT_BACKWARD.run(grad, mask, p=p, variant=variant, threads=threads)
     return dx  # type: ignore[no-any-return]

@@ -68,8 +68,7 @@ def linear(
         UsageError: The arguments cannot work; the message says which and what would.
         NativeModuleError: The compiled kernels are missing or the device failed.
     """
-    options: Any = {"x_layout": x_layout, "w_layout": w_layout, "variant": variant, "threads": threads}
-    (y,) = LINEAR.run(x, w, bias, **options)
+    (y,) = LINEAR.run(x, w, bias, x_layout=x_layout, w_layout=w_layout, variant=variant, threads=threads)
     return y  # type: ignore[no-any-return]
 
 
@@ -99,6 +98,7 @@ def linear_backward(
     Returns:
         dx and dw, shaped as x and w, and ``db[N]`` (None without a bias). Errors as `linear`'s.
     """
-    options: Any = {"has_bias": has_bias, "x_layout": x_layout, "w_layout": w_layout}
-    dx, dw, db = LINEAR_BACKWARD.run(grad, x, w, variant=variant, threads=threads, **options)
+    dx, dw, db = LINEAR_BACKWARD.run(
+        grad, x, w, variant=variant, threads=threads, has_bias=has_bias, x_layout=x_layout, w_layout=w_layout
+    )
     return dx, dw, db

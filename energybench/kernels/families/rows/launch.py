@@ -162,8 +162,9 @@ def layer_norm(
     Returns:
         ``y[..., n]`` of the caller's kind, or it with ``mean[...]`` and ``rstd[...]``. Errors as `linear`'s.
     """
-    options: Any = {"eps": eps, "return_statistics": return_statistics, "variant": variant, "threads": threads}
-    results = LAYER_NORM.run(x, weight, bias, **options)
+    results = LAYER_NORM.run(
+        x, weight, bias, eps=eps, return_statistics=return_statistics, variant=variant, threads=threads
+    )
     return results if return_statistics else results[0]
 
 
@@ -194,6 +195,7 @@ def layer_norm_backward(
         ``dx[..., n]``, ``dweight[n]`` (None without a weight) and ``dbias[n]`` (None without a bias). Errors as
         `linear`'s.
     """
-    options: Any = {"has_bias": has_bias, "variant": variant, "threads": threads}
-    dx, dweight, dbias = LAYER_NORM_BACKWARD.run(grad, x, mean, rstd, weight, **options)
+    dx, dweight, dbias = LAYER_NORM_BACKWARD.run(
+        grad, x, mean, rstd, weight, has_bias=has_bias, variant=variant, threads=threads
+    )
     return dx, dweight, dbias
