@@ -131,3 +131,11 @@ def test_misfit_is_found_beside_the_noise_of_windows():
     # what the fit took for its terms is missing from the residuals
     assert _misfit_ratio(missed, stated, workload, terms=200) == pytest.approx(18.0, rel=0.2)
     assert _misfit_ratio(missed, 0 * stated, workload, terms=0) == 1.0
+
+
+def test_what_repeats_leave_of_the_noise_is_taken_off_the_misfit():
+    workload = np.array([0, 0, 0, 0, 1, 1])
+    missed = np.array([0.01, 0.03, 0.02, 0.02, -0.01, -0.03])
+    # means ±0.02, so 4 window variances between; of a window's own, means of four and of two keep (1/4 + 1/2) / 2
+    ratio = _misfit_ratio(missed, np.full(6, 0.01), workload, terms=0)
+    assert ratio == pytest.approx(4.0 - 0.375, rel=1e-12)
