@@ -31,6 +31,7 @@ from energybench.fitting.time_fit import fit_time_law, time_scores
 from energybench.fitting.validation import Sample, Validation, left_out_classes_rms, validate
 from energybench.fitting.verdict import VIF_LIMIT, Finding, judge
 from energybench.model.catalogue import equation_for, equation_of_columns
+from energybench.model.domain import Domain
 from energybench.model.equation import Equation
 from energybench.model.features import BoolArray, FeatureTable, FloatArray
 from energybench.model.null_models import NULL_MODELS
@@ -177,6 +178,7 @@ def fit_records(
         vif={n: float(v) if np.isfinite(v) else None for n, v in zip(chosen.names, inflation, strict=True)},
         condition_number=condition_number(weighted),
         rows=sample.rows,
+        domain=_domain(timed.take(chosen.features(timed.table).kept)),
         X=sample.X,
         fittedvalues=fitted,
         spread_rel=spread_rel,
@@ -254,6 +256,10 @@ def _heldout_sample(
         return None
     design = price_rows(equation, coef, rows.table, held_power_w).design
     return Sample(rows.take(design.kept), design.X) if design.kept.any() else None
+
+
+def _domain(rows: Observations) -> Domain:
+    return Domain.of(rows.table, tuple({str(f) for f in rows.labels["family"]}), rows.input_distributions)
 
 
 def _without(rows: Observations, some: BoolArray, why: str) -> Observations:

@@ -18,6 +18,7 @@ from energybench.fitting.pooled_units import PooledUnits
 from energybench.fitting.summary import summary_html, summary_text
 from energybench.fitting.validation import Validation
 from energybench.fitting.verdict import Finding, Verdict
+from energybench.model.domain import Domain
 from energybench.model.equation import Equation
 from energybench.model.features import FeatureTable, FloatArray
 from energybench.model.observations import Observations
@@ -39,6 +40,7 @@ class FitResult:
 
     `params`             coefficient -> value, in `units`
     `bse`                standard errors, clustered by workload; None where there is none (clamped, or not estimable)
+    `domain`             what the fitted rows cover, with those that a power limit holds
     `limits`             upper limit of each clamped coefficient at `level`, None for the others
     `covariance`         (k, k), clamped coefficients included as if free
     `dof`                degrees of freedom of each standard error (Satterthwaite)
@@ -66,6 +68,7 @@ class FitResult:
     vif: Mapping[str, float | None]
     condition_number: float
     rows: Observations
+    domain: Domain
     X: FloatArray
     fittedvalues: FloatArray
     spread_rel: float | None

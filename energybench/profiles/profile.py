@@ -18,7 +18,7 @@ from energybench.model.catalogue import equation_from_terms
 from energybench.model.domain import Domain
 from energybench.model.equation import Equation
 from energybench.model.features import FloatArray
-from energybench.model.observations import Observations, Target
+from energybench.model.observations import Target
 from energybench.model.time_law import TimeLaw
 from energybench.profiles.coefficient import Coefficient
 from energybench.profiles.schema_check import violations
@@ -40,7 +40,7 @@ class FittedEquation(Protocol):
     @property
     def equation(self) -> Equation: ...
     @property
-    def rows(self) -> Observations: ...
+    def domain(self) -> Domain: ...
     @property
     def covariance(self) -> FloatArray: ...
     @property
@@ -163,11 +163,7 @@ class DeviceProfile:
             },
             "held_power_w": result["held_power_w"],
             "network_scores": result["network_scores"],
-            "domain": Domain.of(
-                fit.rows.table,
-                tuple({str(f) for f in fit.rows.labels["family"]}),
-                fit.rows.input_distributions,
-            ).to_dict(),
+            "domain": fit.domain.to_dict(),
             "time_law": result["time_law"],
             "null_models": result["null_models"],
             "validation": result["validation"],

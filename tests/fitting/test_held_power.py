@@ -226,6 +226,7 @@ def test_people_see_the_limit(calibrated: Calibrated) -> None:
     plain = DeviceProfile.from_fit(fit_records(frame, optional=()), name="plain")
     assert ("power limit", f"holds work at {held.held_power_w:.4g} W") in show_profile(held)["facts"]
     assert ("power limit", "none seen") in show_profile(plain)["facts"]
+    assert held.domain == plain.domain, "what the limit holds was run all the same"
     facts, _ = diff_profiles(held, plain)
     assert any(fact.startswith("power limit, W: ") for fact in facts)
 
