@@ -71,11 +71,12 @@ def fit_files(
     name: str | None = None,
     out: Path | None = None,
     pool_units: bool = False,
+    residual_learner: bool = False,
 ) -> FitOutcome:
     """Load records, fit, make the profile, and write it to `out` when given.
 
     With `pool_units` runs of other units of the same model join, each by a gain of its own over the units' mean, which
-    the fit's notes give.
+    the fit's notes give. `residual_learner` as in `fit_records`.
 
     Raises RecordError (also where the runs differ in device, driver, clock policy, element types or meter kind),
     FitError, ProfileError.
@@ -93,6 +94,7 @@ def fit_files(
         timings=_timings(given, device),
         timed_networks=_timed_networks(given, device),
         meter_gain_rel=meter_gain_rel(given),
+        residual_learner=residual_learner,
     )
     fit = replace(fit, notes=(*fit.notes, *(_gain_note(unit, gain) for unit, gain in gains.items())))
     environment = _environment_of(frame, environments)

@@ -25,6 +25,10 @@ def fit(
     pool_units: Annotated[
         bool, typer.Option("--pool-units", help="Let runs of other units of the same model join, each with its gain.")
     ] = False,
+    residual_learner: Annotated[
+        bool,
+        typer.Option("--residual-learner", help="Also learn what the equation leaves of work like this."),
+    ] = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Fit an equation to records; every coefficient gets a unit, an interval and a verdict.
@@ -36,7 +40,15 @@ def fit(
 
     if equation not in EQUATION_NAMES:
         raise UsageError(f"no equation is called {equation!r}; use one of {', '.join(EQUATION_NAMES)}")
-    outcome = fit_files(records, equation=equation, target=target, name=name, out=out, pool_units=pool_units)
+    outcome = fit_files(
+        records,
+        equation=equation,
+        target=target,
+        name=name,
+        out=out,
+        pool_units=pool_units,
+        residual_learner=residual_learner,
+    )
     if json_output:
         data = outcome.fit.to_dict()
         if out is not None:

@@ -17,7 +17,7 @@ from energybench.model.features import FloatArray
 from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations
 from energybench.model.power_cap import capped_time_s
-from energybench.model.pricing import PricedRows, price_rows
+from energybench.model.pricing import PricedRows
 from energybench.model.scores import Score, score
 from energybench.profiles.profile import DeviceProfile
 from energybench.records.device_identity import device_identity, differences
@@ -185,7 +185,7 @@ def compare_records(
         raise RecordError("there are only idle windows; give records of workloads")
     rows = replace(rows, table=rows.table.with_facts(profile.environment.get("facts") or {}))
     refuse_dtypes(profile, rows.table)
-    priced = price_rows(profile.equation, profile.params.values(), rows.table, profile.held_power_w)
+    priced = profile.price(rows.table)
     rows = rows.take(priced.design.kept)
     if len(rows) == 0:
         raise ProfileMismatch(
@@ -301,7 +301,7 @@ def _with_predicted_time(rows: Observations, profile: DeviceProfile) -> tuple[Fl
     equation, coef = profile.equation, np.array(list(profile.params.values()))
     table = rows.table.with_column("time_s", law.predict_s(rows.table))
     time_s = capped_time_s(law, equation, coef, table)
-    priced = price_rows(equation, coef, table.with_column("time_s", time_s), profile.held_power_w)
+    priced = profile.price(table.with_column("time_s", time_s))
     energy = np.full(len(rows), np.nan)
     energy[priced.design.kept] = priced.total_j
     return time_s, energy

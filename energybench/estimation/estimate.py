@@ -21,7 +21,6 @@ from energybench.model.equation import Equation
 from energybench.model.features import FeatureTable, FloatArray, feature_row
 from energybench.model.operator_table import operator_table
 from energybench.model.power_cap import capped_time_s
-from energybench.model.pricing import price_rows
 from energybench.notebook import html_lines, html_table
 from energybench.profiles.profile import DeviceProfile
 from energybench.records.model_counts import ModelCounts, OperatorCounts
@@ -195,7 +194,7 @@ class EnergyEstimate:
         for term, x in zip(self.profile.equation.terms, self.X[0], strict=True):
             if term.additive:
                 whole = float(term.feature(self.table)[0])
-                # a power limit lowers the price of all arithmetic alike
+                # a power limit lowers the price of all arithmetic alike, a residual learner changes that of everything
                 part = term.feature(operators) * (float(x) / whole if whole else 1.0)
             else:
                 part = float(x) * _shares(operators.column("bytes" if term.role == "memory" else "macs"))
@@ -304,7 +303,7 @@ def estimate_counts(
     if time_kind == "predicted" and duration and profile.time_law is not None:
         capped = capped_time_s(profile.time_law, equation, coef, table)
         duration, table = float(capped[0]), table.with_column("time_s", capped)
-    priced = price_rows(equation, coef, table, profile.held_power_w)
+    priced = profile.price(table)
     if not priced.design.kept.all():
         raise ProfileMismatch(
             f"equation {equation.name} of profile {profile.name} cannot describe this call: "
@@ -376,6 +375,9 @@ def _notes(
             notes.append(f"{term.name}: {', '.join(unknown)} of this call is not known; priced with {term.bound}")
     if time_kind == "predicted":
         notes.append("the time was predicted, not measured")
+    if profile.residual is not None:
+        factor = float(profile.residual.factor(table)[0])
+        notes.append(f"a residual learner makes it {factor:.3f} times what the equation says; it explains nothing")
     if profile.target == "net":
         notes.append("net of idle power: add idle power × time for what a meter would show")
     doubtful = [n for n, c in profile.coefficients.items() if c.verdict in ("not identified", "model misfit")]

@@ -17,7 +17,6 @@ import numpy as np
 
 from energybench.estimation.comparison import Comparison
 from energybench.model.features import FeatureTable, FloatArray
-from energybench.model.pricing import price_rows
 from energybench.units import Joule, Second
 
 if TYPE_CHECKING:
@@ -188,7 +187,7 @@ def explain_comparison(
         (str(run), str(row)): i for i, (run, row) in enumerate(zip(records["run_id"], records["row_id"], strict=True))
     }
     table = FeatureTable.from_frame(records.iloc[[places[row.run_id, row.row_id] for row in rows]])
-    priced = price_rows(profile.equation, profile.params.values(), table, profile.held_power_w)
+    priced = profile.price(table)
     design, energies_j = priced.design, priced.energies_j
     recorded_j = np.array([row.recorded_energy_j for row in rows])
     off = term_off(design.names, energies_j, recorded_j)

@@ -15,7 +15,7 @@ from energybench.fitting.least_squares import RelativeLeastSquares
 from energybench.fitting.shrinkage import Shrinkage
 from energybench.model.equation import Equation
 from energybench.model.observations import Observations
-from energybench.model.pricing import price_rows
+from energybench.model.pricing import PricedRows, price_rows
 from energybench.units import Watt
 
 #: Fewer networks than this are not asked: the median of two is their mean.
@@ -35,14 +35,18 @@ def network_error(
     `held_power_w` is the power limit that no prediction exceeds. None where fewer than `FEWEST_NETWORKS` have a
     prediction.
     """
-    design = equation.features(held.table)
-    there = held.take(design.kept)
+    fitted = RelativeLeastSquares(nonneg=equation.nonneg, shrinkage=shrinkage)
+    fitted.fit(equation.features(rows.table).X, rows.energy_j)
+    return networks_missed(held, price_rows(equation, fitted.coef_, held.table, held_power_w))
+
+
+def networks_missed(held: Observations, priced: PricedRows) -> float | None:
+    """Median over the networks of `held` of each one's median absolute error where its rows are so priced."""
+    there = held.take(priced.design.kept)
     networks = networks_of(there)
     if networks is None:
         return None
-    fitted = RelativeLeastSquares(nonneg=equation.nonneg, shrinkage=shrinkage)
-    fitted.fit(equation.features(rows.table).X, rows.energy_j)
-    errors = np.abs(price_rows(equation, fitted.coef_, there.table, held_power_w).total_j / there.energy_j - 1)
+    errors = np.abs(priced.total_j / there.energy_j - 1)
     return float(np.median([np.median(errors[members]) for members in networks.values()]))
 
 

@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from energybench.model.efficiency import ClassEfficiency, Efficiency, closeness, places
+from energybench.model.efficiency import ClassEfficiency, Efficiency, places
 from energybench.model.features import FeatureTable, FloatArray
+from energybench.model.gaussian_process import weigh_points
 
 #: Operators of a kernel class from which its efficiency is learnt.
 LEAST_ROWS: Final = 20
@@ -50,9 +51,7 @@ def fit_efficiency(part: FeatureTable, log_excess: FloatArray) -> LeftOut | None
             found = {}
             for name, rows in classes.items():
                 level = float(np.median(log_excess[rows]))
-                inverse = np.linalg.inv(closeness(at[rows], at[rows], length) + noise * np.eye(rows.size))
-                weights = inverse @ (log_excess[rows] - level)
-                missed[rows] = weights / np.diag(inverse)  # of each row, predicted by the others
+                weights, missed[rows] = weigh_points(at[rows], log_excess[rows] - level, length=length, noise=noise)
                 found[name] = ClassEfficiency(level, at[rows], np.round(weights, _DIGITS))
             if best is None or np.mean(np.abs(missed)) < np.mean(np.abs(best.missed)):
                 best = LeftOut(Efficiency(length, found), missed)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from energybench.errors import FitError
 from energybench.fitting.calibration import network_scores
 from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
+from energybench.fitting.development import networks_missed, networks_object
 from energybench.fitting.drift import Drift, measure_drifts, without_drift
 from energybench.fitting.held_power import held_by_limit
 from energybench.fitting.kernel_classes import choose_kernel_classes
@@ -24,6 +26,7 @@ from energybench.fitting.order import chains_of
 from energybench.fitting.pooled_units import PooledUnits, gain_covariance, measure_units, on_common_scale
 from energybench.fitting.power_cap import with_power_cap
 from energybench.fitting.repeat_scatter import scatter_beyond_windows
+from energybench.fitting.residual_fit import LearntResidual, fit_residual
 from energybench.fitting.result import PIPELINE_CHECK, FitResult
 from energybench.fitting.sessions import session_offsets
 from energybench.fitting.shrinkage import Shrinkage
@@ -37,7 +40,7 @@ from energybench.model.features import BoolArray, FeatureTable, FloatArray
 from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations, Target
 from energybench.model.physical import CACHE_SAVING
-from energybench.model.pricing import price_rows
+from energybench.model.pricing import PricedRows, price_rows
 from energybench.model.time_law import TimeLaw
 from energybench.records.sealed import refuse_sealed
 from energybench.records.timed_network import TimedNetwork
@@ -62,6 +65,7 @@ def fit_records(
     level: float = 0.95,
     validation: bool = True,
     time_law: bool = True,
+    residual_learner: bool = False,
     timings: FeatureTable | None = None,
     timed_networks: Sequence[TimedNetwork] = (),
     meter_gain_rel: float | None = None,
@@ -93,6 +97,9 @@ def fit_records(
         timed_networks: networks that were timed without a meter; they calibrate intervals of predicted times.
         meter_gain_rel: relative standard uncertainty of a meter's scale. Where the records have a column `unit` with
             several units of one model, each gets a gain (`GainLeastSquares`).
+        residual_learner: also learn what the equation leaves of work like the fitted rows (`ResidualLearner`); kept
+            only where workloads left out come out better and held-out networks no worse. Refits of the validation are
+            without it, the held-out rows are scored with it.
         seed: of random splits.
 
     Raises:
@@ -158,11 +165,17 @@ def fit_records(
     inflation = vif(weighted)
     inference = _infer(chosen, sample, estimator, covariance, inflation, weighted, level)
     note = PIPELINE_CHECK if rows.kind == "modelled" else ""
-    held_sample = _heldout_sample(chosen, estimator.coef_, everything.take(held), held_power_w)
+    price = partial(price_rows, chosen, estimator.coef_, held_power_w=held_power_w)
+    learnt, learnt_note = None, ""
+    if residual_learner:
+        learnt, learnt_note = _learn(sample.rows, fitted, everything.take(held), price)
+        price = partial(price, residual=None if learnt is None else learnt.learner)
+    held_sample = _heldout_sample(everything.take(held), price)
     scored: Validation | None = None
     if validation:
         scored = validate(sample, estimator, fitted, heldout=held_sample, seed=seed, note=note)
     spread_rel = _spread(scored, sample, fitted, estimator)
+    spread_rel = spread_rel if learnt is None else learnt.spread_rel(spread_rel)
     work = sample.rows.take(~sample.rows.idle)
     misfit = measure_misfit(sample.rows, sample.X, fitted, clusters, names)
     untold = terms.untold if misfit is not None and misfit.present else {}
@@ -195,12 +208,14 @@ def fit_records(
         notes=_notes(
             chosen, rows, drifts, design.dropped, estimator, inflation, note, held_sample, int(held.sum()), terms
         )
+        + ((learnt_note,) if learnt_note else ())
         + tuple(f"{name} was not tried: the records do not carry {', '.join(what)}" for name, what in untold.items()),
         network_scores=network_scores(scored, sample, held_sample, covariance.matrix, spread_rel),
         shrunken=shrinkage is not None,
         scale_rel=_scale_rel(meter_gain_rel, pooled),
         pooled=pooled,
         held_power_w=held_power_w,
+        residual=None if learnt is None else learnt.learner,
     )
 
 
@@ -249,12 +264,27 @@ def _equation(
     return equation_of_columns(equation)
 
 
-def _heldout_sample(
-    equation: Equation, coef: FloatArray, rows: Observations, held_power_w: Watt | None
-) -> Sample | None:
+def _learn(
+    rows: Observations, fitted: FloatArray, held: Observations, price: Callable[..., PricedRows]
+) -> tuple[LearntResidual | None, str]:
+    """A residual learner that both workloads left out and held-out networks speak for, and what to say of it."""
+    learnt = fit_residual(rows, fitted)
+    if learnt is None:
+        return None, "residual learner left out: it does not predict workloads better that it never saw"
+    if len(held):
+        before, after = (networks_missed(held, price(held.table, residual=r)) for r in (None, learnt.learner))
+        if networks_object(before, after):
+            return None, f"residual learner left out: held-out networks miss by {after:.1%} instead of {before:.1%}"
+    return learnt, (
+        f"residual learner: workloads left out miss by {learnt.after_rms_rel:.1%} (rms) instead of "
+        f"{learnt.before_rms_rel:.1%}; it explains nothing and holds near the fitted rows alone"
+    )
+
+
+def _heldout_sample(rows: Observations, price: Callable[[FeatureTable], PricedRows]) -> Sample | None:
     if len(rows) == 0:
         return None
-    design = price_rows(equation, coef, rows.table, held_power_w).design
+    design = price(rows.table).design
     return Sample(rows.take(design.kept), design.X) if design.kept.any() else None
 
 

@@ -55,13 +55,13 @@ def needed_terms(
     refused: tuple[str, ...] = ()
     without = _square(rows, kept, by_kernel_class=by_kernel_class)
 
-    def networks_missed(names: tuple[str, ...]) -> float | None:
+    def missed_with(names: tuple[str, ...]) -> float | None:
         if held is None or len(held) == 0:
             return None
         equation = physical_equation(rows.table, by_kernel_class=by_kernel_class, optional=names)
         return network_error(rows, held, equation, held_power_w=held_power_w)
 
-    error = networks_missed(kept)
+    error = missed_with(kept)
     untold = {name: absent for name in OPTIONAL_NAMES if (absent := missing_columns(name, rows.table))}
     for name in OPTIONAL_NAMES:
         if name in untold:
@@ -69,7 +69,7 @@ def needed_terms(
         with_it = _square(rows, (*kept, name), by_kernel_class=by_kernel_class)
         if with_it is None or without is None or not improves(without, with_it):
             continue
-        new_error = networks_missed((*kept, name))
+        new_error = missed_with((*kept, name))
         if networks_object(error, new_error):
             refused = (*refused, name)
         else:

@@ -23,6 +23,7 @@ from energybench.model.equation import Equation
 from energybench.model.features import FeatureTable, FloatArray
 from energybench.model.observations import Observations
 from energybench.model.pricing import price_rows
+from energybench.model.residual import ResidualLearner
 from energybench.model.time_law import TimeLaw
 from energybench.records.vocabulary import Kind
 from energybench.units import Watt
@@ -54,6 +55,7 @@ class FitResult:
     `scale_rel`          relative standard uncertainty of the scale that all coefficients share, None where no meter
                          states it; in no interval unless it is asked for
     `pooled`             gains of the units that were pooled, None for one unit
+    `residual`           what was learnt of the rows' residuals, where that was asked for and worth it
     `held_power_w`       power limit that no prediction exceeds, on the meter's scale; None where no rows show one
     """
 
@@ -86,6 +88,7 @@ class FitResult:
     scale_rel: float | None = None
     pooled: PooledUnits | None = None
     held_power_w: Watt | None = None
+    residual: ResidualLearner | None = None
 
     @property
     def kind(self) -> Kind:
@@ -179,7 +182,7 @@ class FitResult:
 
     def predict(self, table: FeatureTable) -> FloatArray:
         """Energies in joules of the rows that the equation describes, NaN for the others, shape (n,)."""
-        priced = price_rows(self.equation, self.params.values(), table, self.held_power_w)
+        priced = price_rows(self.equation, self.params.values(), table, self.held_power_w, self.residual)
         result = np.full(len(table), np.nan)
         result[priced.design.kept] = priced.total_j
         return result
@@ -228,6 +231,7 @@ class FitResult:
             "condition_number": _finite(self.condition_number),
             "spread_rel": self.spread_rel,
             "held_power_w": self.held_power_w,
+            "residual": None if self.residual is None else self.residual.to_dict(),
             "network_scores": {name: list(scores) for name, scores in self.network_scores.items()},
             "misfit": None if self.misfit is None else self.misfit.to_dict(),
             "validation": None if self.validation is None else self.validation.to_dict(),

@@ -1,9 +1,8 @@
 """`Efficiency`: how much longer than its roofline an operator of some shape takes, learnt from timed operators near it.
 
-A library is not equally good at every shape, and no count says how good: the mean of a Gaussian process says it from
-the operators that were timed. Its kernel is rational quadratic, k(x, x') = 1 / (1 + |x − x'|² / 2ℓ²), over logarithms
-of an operator's counts; far from every operator of its kernel class the factor falls back to that of the class's median
-(Rasmussen and Williams 2006, chapters 2 and 4.2).
+A library is not equally good at every shape, and no count says how good: the mean of a Gaussian process over logarithms
+of an operator's counts says it from the operators that were timed. Far from every operator of its kernel class the
+factor falls back to that of the class's median.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from energybench.model.features import FeatureTable, FloatArray
+from energybench.model.gaussian_process import closeness
 
 #: What places an operator among others, each as ln(1 + count of one call).
 COLUMNS: Final = ("macs", "other_flops", "load_bytes", "store_bytes", "weight_load_bytes")
@@ -24,12 +24,6 @@ def places(table: FeatureTable) -> FloatArray:
     """Where the operators of a table lie, (n, columns); a row of several calls lies where one of them does."""
     calls = np.maximum(table.column("calls"), 1.0)
     return np.log1p(np.stack([table.column(name) / calls for name in COLUMNS], axis=1))
-
-
-def closeness(a: FloatArray, b: FloatArray, length: float) -> FloatArray:
-    """Kernel of places a (n, d) and b (m, d): (n, m), 1 where they coincide."""
-    square = np.sum((a[:, None, :] - b[None, :, :]) ** 2, axis=2)
-    return np.asarray(1.0 / (1.0 + square / (2.0 * length**2)), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)

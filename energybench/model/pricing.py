@@ -10,6 +10,7 @@ import numpy as np
 from energybench.model.equation import DesignMatrix, Equation
 from energybench.model.features import BoolArray, FeatureTable, FloatArray
 from energybench.model.power_cap import held_features
+from energybench.model.residual import ResidualLearner
 from energybench.units import Watt
 
 
@@ -17,7 +18,8 @@ from energybench.units import Watt
 class PricedRows:
     """Rows of a table that an equation describes.
 
-    `design`      their features, those of arithmetic lowered where a power limit holds a row (`held_features`)
+    `design`      their features, times what a residual learner says of the row, if there is one; those of arithmetic
+                  lowered where a power limit holds it (`held_features`)
     `energies_j`  energy of each term, shape (rows kept, terms)
     `held`        which of the rows kept a limit holds, shape (rows kept,)
     """
@@ -33,11 +35,19 @@ class PricedRows:
 
 
 def price_rows(
-    equation: Equation, coef: Iterable[float], table: FeatureTable, held_power_w: Watt | None = None
+    equation: Equation,
+    coef: Iterable[float],
+    table: FeatureTable,
+    held_power_w: Watt | None = None,
+    residual: ResidualLearner | None = None,
 ) -> PricedRows:
-    """Features and energies of a table's rows at the coefficients (k,), none above `held_power_w` in its duration."""
+    """Features and energies of a table's rows at the coefficients (k,).
+
+    A `residual` learner multiplies all terms of a row alike; then none is above `held_power_w` in its duration.
+    """
     values = np.array(list(coef), dtype=np.float64)
     design = equation.features(table)
-    X = held_features(equation, values, design.X, table.column("time_s")[design.kept], held_power_w)
-    held = (X != design.X).any(axis=1)
-    return PricedRows(replace(design, X=X), X * values, held)
+    inside = table.take(design.kept)
+    learnt = design.X if residual is None else design.X * residual.factor(inside)[:, None]
+    X = held_features(equation, values, learnt, inside.column("time_s"), held_power_w)
+    return PricedRows(replace(design, X=X), X * values, (learnt != X).any(axis=1))

@@ -17,8 +17,10 @@ from energybench.errors import FitError, ProfileError
 from energybench.model.catalogue import equation_from_terms
 from energybench.model.domain import Domain
 from energybench.model.equation import Equation
-from energybench.model.features import FloatArray
+from energybench.model.features import FeatureTable, FloatArray
 from energybench.model.observations import Target
+from energybench.model.pricing import PricedRows, price_rows
+from energybench.model.residual import COLUMNS, ResidualLearner
 from energybench.model.time_law import TimeLaw
 from energybench.profiles.coefficient import Coefficient
 from energybench.profiles.schema_check import violations
@@ -30,7 +32,7 @@ from energybench.version import __version__
 # Format history. An older version is converted when it is loaded, a newer one refused.
 #   1   first version
 #   2   network_scores, which calibrate intervals; input distributions of the rows; time law by class and with a host
-#   3   held_power_w: estimates stay below a power limit
+#   3   held_power_w: estimates stay below a power limit; residual: what a learner found that the equation leaves
 SCHEMA_VERSION: Final = 3
 
 
@@ -72,6 +74,7 @@ class DeviceProfile:
     `covariance`    (k, k), in the order of `coefficients`
     `diagnostics`   nobs, n_workloads, condition_number, vif, spread_rel, misfit
     `held_power_w`  power limit that no estimate exceeds, on the meter's scale; None where the fit saw none
+    `residual`      what a learner says of work like the fitted rows', None where none was asked for
     `network_scores` network that the fit never saw -> |recorded − predicted| over predicted deviation, by window
     `null_models`   coefficients of the null models on the fitted rows
     `validation`    what the fit scored on rows left out, None where it was not validated
@@ -93,6 +96,7 @@ class DeviceProfile:
     covariance: FloatArray
     diagnostics: Mapping[str, Any]
     held_power_w: Watt | None
+    residual: ResidualLearner | None
     network_scores: Mapping[str, tuple[float, ...]]
     domain: Domain
     time_law: TimeLaw | None
@@ -111,6 +115,10 @@ class DeviceProfile:
     def params(self) -> dict[str, float]:
         """Coefficient -> value."""
         return {name: c.value for name, c in self.coefficients.items()}
+
+    def price(self, table: FeatureTable) -> PricedRows:
+        """Features and energies of a table's rows, at their durations."""
+        return price_rows(self.equation, self.params.values(), table, self.held_power_w, self.residual)
 
     @classmethod
     def from_fit(
@@ -162,6 +170,7 @@ class DeviceProfile:
                 "vif": {coefficient: row["vif"] for coefficient, row in result["params"].items()},
             },
             "held_power_w": result["held_power_w"],
+            "residual": result["residual"],
             "network_scores": result["network_scores"],
             "domain": fit.domain.to_dict(),
             "time_law": result["time_law"],
@@ -204,6 +213,7 @@ class DeviceProfile:
             "covariance": self.covariance.tolist(),
             "diagnostics": dict(self.diagnostics),
             "held_power_w": self.held_power_w,
+            "residual": None if self.residual is None else self.residual.to_dict(),
             "network_scores": {name: list(scores) for name, scores in self.network_scores.items()},
             "domain": self.domain.to_dict(),
             "time_law": None if self.time_law is None else self.time_law.to_dict(),
@@ -235,6 +245,7 @@ class DeviceProfile:
             covariance=np.array(data["covariance"], dtype=np.float64),
             diagnostics=data["diagnostics"],
             held_power_w=data["held_power_w"],
+            residual=None if data["residual"] is None else ResidualLearner.from_dict(data["residual"]),
             network_scores={name: tuple(scores) for name, scores in data["network_scores"].items()},
             domain=Domain.from_dict(data["domain"]),
             time_law=None if data["time_law"] is None else TimeLaw.from_dict(data["time_law"]),
@@ -256,7 +267,7 @@ def _current(data: Any) -> Any:
     """Older formats as the current one; anything else as it is, for `check_profile` to refuse."""
     if not isinstance(data, dict) or data.get("schema_version") not in (1, 2):
         return data
-    data = {**data, "held_power_w": None}
+    data = {**data, "held_power_w": None, "residual": None}
     if data["schema_version"] == 2:
         return {**data, "schema_version": SCHEMA_VERSION}
     domain = data.get("domain")
@@ -298,6 +309,11 @@ def check_profile(data: Any, *, origin: str = "profile") -> None:
     covariance = np.array(data["covariance"], dtype=np.float64)
     if not np.allclose(covariance, covariance.T, rtol=1e-9, atol=0) or bool((np.diag(covariance) < 0).any()):
         raise ProfileError(f"{origin}: covariance is not symmetric with a non-negative diagonal; {remedy}")
+    residual = data["residual"]
+    if residual is not None and {len(point) for point in residual["points"]} != {len(COLUMNS)}:
+        raise ProfileError(f"{origin}: residual.points have not {len(COLUMNS)} numbers each; {remedy}")
+    if residual is not None and len(residual["points"]) != len(residual["weights"]):
+        raise ProfileError(f"{origin}: residual has not one weight a point; {remedy}")
     for name, row in data["coefficients"].items():
         if row["low"] is not None and row["high"] is not None and not row["low"] <= row["value"] <= row["high"]:
             raise ProfileError(f"{origin}: coefficients.{name}.value lies outside its interval; {remedy}")

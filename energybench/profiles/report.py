@@ -56,6 +56,7 @@ def show_profile(profile: DeviceProfile) -> dict[str, Any]:
         ("equation", profile.equation_name),
         ("traffic", profile.traffic_basis),
         ("power limit", "none seen" if profile.held_power_w is None else f"holds work at {profile.held_power_w:.4g} W"),
+        ("residual learner", "none" if profile.residual is None else f"{len(profile.residual.weights)} workloads"),
         ("fitted to", f"{profile.diagnostics['nobs']} rows of {profile.diagnostics['n_workloads']} workloads"),
         ("error", f"{headline['name']}: median {headline['median_ape']:.1%}" if headline else "no headline"),
         ("element types", ", ".join(profile.domain.dtypes) or "none"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from energybench.model.catalogue import equation_from_terms
 from energybench.model.features import BoolArray, FeatureTable, FloatArray
 from energybench.model.pricing import price_rows
+from energybench.model.residual import ResidualLearner
 from energybench.report.rows import ReportRow
 from energybench.report.wording import group_of
 
@@ -50,7 +51,9 @@ def row_energies(data: ReportData, rows: Sequence[ReportRow]) -> tuple[tuple[str
     equation = fitted_equation(data)
     frame = data.records.iloc[[row.index for row in rows]]
     values = [data.fit["params"][name]["value"] for name in equation.names]
-    priced = price_rows(equation, values, FeatureTable.from_frame(frame), data.fit.get("held_power_w"))
+    learnt = data.fit.get("residual")
+    residual = None if learnt is None else ResidualLearner.from_dict(learnt)
+    priced = price_rows(equation, values, FeatureTable.from_frame(frame), data.fit.get("held_power_w"), residual)
     return equation.names, priced.energies_j, priced.design.kept
 
 

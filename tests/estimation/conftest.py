@@ -53,6 +53,7 @@ def make_profile(name: str = "planted", kind: Any = "simulated", **prices: float
         covariance=np.diag([(0.01 * v) ** 2 for v in values.values()]),
         diagnostics={"spread_rel": 0.02, "n_workloads": 40},
         held_power_w=None,
+        residual=None,
         domain=Domain(
             dict.fromkeys(("macs_per_byte", "other_flops_per_byte", "macs_per_launch", "bytes_per_launch"), wide),
             dtypes,

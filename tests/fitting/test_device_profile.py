@@ -246,7 +246,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path, text: str, messag
 
 def test_a_profile_of_the_first_version_still_loads(profile) -> None:
     data = profile.to_dict()
-    del data["network_scores"], data["domain"]["input_distributions"], data["held_power_w"]
+    del data["network_scores"], data["domain"]["input_distributions"], data["held_power_w"], data["residual"]
     law = data["time_law"]
     first_law = {"law": "roofline", **law["rates"], "rel_stdev": law["rel_stdev"], "nobs": law["nobs"]}
     old = DeviceProfile.from_dict({**data, "schema_version": 1, "time_law": first_law})
@@ -261,7 +261,7 @@ def test_a_profile_of_the_first_version_still_loads(profile) -> None:
 
 def test_a_profile_of_the_second_version_still_loads(profile) -> None:
     data = profile.to_dict()
-    del data["held_power_w"]
+    del data["held_power_w"], data["residual"]
     old = DeviceProfile.from_dict({**data, "schema_version": 2})
     assert old.to_dict() == profile.to_dict()
     with pytest.raises(ProfileError, match="lacks held_power_w"):
