@@ -16,6 +16,10 @@ from energybench.model.power_cap import capped_time_s
 from energybench.model.time_law import TimeLaw
 from energybench.units import Watt
 
+#: Work that a limit stretches by less than this says little of how the voltage falls.
+_LEAST_STRETCH: Final = 1.02
+#: One voltage at all clocks, and a voltage that falls as the clock does.
+_EXPONENTS: Final = (1 / 3, 1.0)
 #: Rows whose fitted power is above this share of the limit may be held by it: their time tells nothing of the rates.
 _NEAR: Final = 0.95
 
@@ -46,8 +50,22 @@ def with_power_cap(
     if not near.any() or below is None or not below.covers(rows.table.dtypes):
         return law
     capped = replace(below, power_cap_w=limit_w)
+    if held_power_w is not None:
+        capped = replace(capped, cap_exponent=_exponent(capped, rows, equation, coef))
     before, after = (_time_error(one, held, equation, coef) for one in (law, capped))
     return capped if before is not None and after is not None and after < before else law
+
+
+def _exponent(law: TimeLaw, rows: Observations, equation: Equation, coef: FloatArray) -> float:
+    """Power of the stretch at one voltage that held rows were stretched by, least squares on logarithms."""
+    work = rows.take(~rows.idle)
+    base_s = law.predict_s(work.table)
+    stretch = capped_time_s(law, equation, coef, work.table.with_column("time_s", base_s)) / base_s
+    held = stretch > _LEAST_STRETCH
+    if not held.any():
+        return 1.0
+    told, taken = np.log(stretch[held]), np.log(work.time_s[held] / base_s[held])
+    return float(np.clip(told @ taken / (told @ told), *_EXPONENTS))
 
 
 def _time_error(law: TimeLaw, held: Observations, equation: Equation, coef: FloatArray) -> float | None:

@@ -86,6 +86,7 @@ class TimeLaw:
     `network_scores` network that the law never saw -> |ln(taken / predicted)| of each of its sizes; they calibrate
                   intervals of predicted times
     `power_cap_w` power limit that stretches the time of work that would draw more, None where none shows
+    `cap_exponent` power of that stretch, from 1 (one voltage) down to 1/3 (the voltage falls as the clock does)
     """
 
     rates: Rates
@@ -94,6 +95,7 @@ class TimeLaw:
     by_class: Mapping[str, Rates] = field(default_factory=dict)
     dispatch_s: Second = 0.0
     power_cap_w: Watt | None = None
+    cap_exponent: float = 1.0
     efficiency: Efficiency | None = None
     network_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
@@ -127,14 +129,16 @@ class TimeLaw:
         """Durations (n,) with the power cap: what is not drawn by time, Σ ε·N, takes at least Σ ε·N / (cap − P·1).
 
         That is the third side of the roofline (Choi et al., IPDPS 2014). `energy_j` (n,) is spent in `time_s` (n,), of
-        it `timed_power_w` (n,) by time.
+        it `timed_power_w` (n,) by time. Work that lasts x times as long as without the limit at one voltage lasts
+        x^p times as long where the voltage V falls with the clock f: at V² ∝ f², f²·x = 1/f, so p = 1/3.
         """
         if self.power_cap_w is None:
             return time_s
         left_w = self.power_cap_w - timed_power_w
         work_j = energy_j - timed_power_w * time_s
         longest = np.divide(work_j, left_w, out=np.zeros(len(time_s)), where=left_w > 0)
-        return np.maximum(time_s, longest)
+        stretch = np.divide(longest, time_s, out=np.ones(len(time_s)), where=time_s > 0)
+        return np.asarray(time_s * np.maximum(stretch, 1.0) ** self.cap_exponent, dtype=np.float64)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping."""
@@ -146,6 +150,7 @@ class TimeLaw:
             "rel_stdev": self.rel_stdev,
             "nobs": self.nobs,
             "power_cap_w": self.power_cap_w,
+            "cap_exponent": self.cap_exponent,
             "efficiency": None if self.efficiency is None else self.efficiency.to_dict(),
             "network_scores": {name: list(scores) for name, scores in self.network_scores.items()},
         }
@@ -160,6 +165,7 @@ class TimeLaw:
             by_class={str(name): Rates.from_dict(rates) for name, rates in data["by_class"].items()},
             dispatch_s=float(data["dispatch_s"]),
             power_cap_w=data.get("power_cap_w"),
+            cap_exponent=float(data.get("cap_exponent", 1.0)),
             efficiency=Efficiency.from_dict(data["efficiency"]) if data.get("efficiency") else None,
             network_scores={str(name): tuple(scores) for name, scores in data.get("network_scores", {}).items()},
         )

@@ -21,6 +21,7 @@ from energybench.model.features import FeatureTable
 from energybench.model.observations import Observations
 from energybench.model.physical import physical_from_names
 from energybench.model.power_cap import held_features
+from energybench.model.time_law import Rates, TimeLaw
 from energybench.profiles import DeviceProfile
 from energybench.profiles.difference import diff_profiles
 from energybench.profiles.report import show_profile
@@ -218,6 +219,33 @@ def test_the_time_law_sees_rows_that_the_limit_holds(calibrated: Calibrated) -> 
     assert fit.held_power_w is not None
     assert fit.time_law is not None
     assert fit.time_law.power_cap_w == fit.held_power_w
+
+
+@pytest.mark.parametrize(("voltage", "low", "high"), [(0.5, 0.7, 0.8), (0.7, 0.77, 0.86), (0.9, 0.88, 0.95)])
+def test_work_at_the_limit_takes_less_time_where_the_voltage_falls(
+    calibrated: Calibrated, voltage: float, low: float, high: float
+) -> None:
+    frame = calibrated(LIMITED.replace("0.7", str(voltage)))
+    fit = fit_records(frame, validation=False)
+    assert fit.time_law is not None
+    assert low < fit.time_law.cap_exponent < high
+    held = frame[frame["workload"].isin(held_workloads(frame))]
+    missed = []
+    for exponent in (1.0, fit.time_law.cap_exponent):
+        law = replace(fit.time_law, cap_exponent=exponent)
+        profile = DeviceProfile.from_dict(DeviceProfile.from_fit(replace(fit, time_law=law), name="x").to_dict())
+        compared = compare_records(held, profile).rows
+        missed.append(np.median([abs(r.predicted_time_s / r.time_s - 1) for r in compared if r.predicted_time_s]))
+    assert missed[1] < 0.5 * missed[0]
+
+
+def test_a_stretch_keeps_its_bounds() -> None:
+    rates = Rates({"float32": 1e-12}, 0.0, 0.0, 0.0, None)
+    times, energies, powers = np.array([1.0, 1.0, 0.0]), np.array([100.0, 41.0, 0.0]), np.full(3, 40.0)
+    one_voltage = TimeLaw(rates, 0.0, 1, power_cap_w=50.0)
+    assert one_voltage.under_cap_s(times, energies, powers) == pytest.approx([6.0, 1.0, 0.0], rel=1e-12)
+    cubic = replace(one_voltage, cap_exponent=1 / 3)
+    assert cubic.under_cap_s(times, energies, powers) == pytest.approx([6.0 ** (1 / 3), 1.0, 0.0], rel=1e-12)
 
 
 def test_people_see_the_limit(calibrated: Calibrated) -> None:
