@@ -47,9 +47,9 @@ from energybench.workloads.designs import candidate_workloads
 from energybench.workloads.network_rows import transformer_encoder
 from energybench.workloads.workload import Workload
 
-WINDOWS: Final = 300
 #: Windows between two fits of the records so far.
 STEP: Final = 24
+WINDOWS: Final = 12 * STEP
 #: The grid's widths that the others are to reach: after so many of its windows.
 MARKS: Final = (96, 192, 288)
 #: Device 0 is the README's. 1 to 4 were looked at when the chooser was mended; the ones of the study begin after them.
@@ -178,6 +178,7 @@ def target_width(fit: FitResult, scenario: Scenario) -> float | None:
 
 def curve_of(records: Sequence[RunRecord], scenario: Scenario) -> Curve:
     """Minutes and widths after every few windows, and how many intervals hold at the end."""
+    records = records[: len(records) // STEP * STEP]
     points, fit, frame = [], None, pd.DataFrame([record_row(r) for r in records])
     for n in range(STEP, len(records) + 1, STEP):
         fit = fit_of(frame.iloc[:n])
@@ -185,6 +186,7 @@ def curve_of(records: Sequence[RunRecord], scenario: Scenario) -> Curve:
         points.append(Point(records[n - 1].end_ns / 60e9, *both))
     held = stated = 0
     if fit is not None:
+        # a drift brings the fit's energies to the middle of its own records, so the planted values go there too
         middle_min = statistics.fmean((r.begin_ns + r.end_ns) / 2 for r in records) / 60e9
         gain = scenario.sensor.gain * (1 + scenario.sensor.drift_rel_per_min * middle_min)
         planted = scenario.planted
