@@ -57,19 +57,16 @@ codegen: $(VENV)/.dev  ## machine code of every kernel on every rung beside its 
 
 # A second build, with AddressSanitizer and UBSan, in build/sanitize; the package's own stays as it is. Every rung, plain;
 # the counting kernels, from the same bodies, are as in the package. Leaks are not looked for: Python keeps memory. The
-# tests of cachegrind are left out, which run a program of their own. What is found ends the test's process and stands
-# in build/sanitize/found.*, which are printed.
+# tests of cachegrind are left out, which run a program of their own. What is found ends the test's process, and is seen
+# because pytest leaves standard error alone.
 SANITIZED := LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
-	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:log_path=build/sanitize/found \
-	UBSAN_OPTIONS=print_stacktrace=1:log_path=build/sanitize/found \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	PYTHONSAFEPATH=1 PYTHONPATH=build/sanitize/lib:tests/sanitizers $(BIN)/python
 sanitize: $(VENV)/.dev  ## the native kernels' tests under AddressSanitizer and UBSan
 	ENERGYBENCH_CUDA=off ENERGYBENCH_SANITIZE=address,undefined $(BIN)/python setup.py --quiet \
 		build --build-lib build/sanitize/lib --build-temp build/sanitize/temp
-	rm -f build/sanitize/found.*
-	$(SANITIZED) -m pytest -q -p sanitized_run --override-ini "pythonpath=build/sanitize/lib ." --timeout 1800 \
-		--numprocesses 2 --dist loadfile --ignore tests/counts/test_cachegrind.py tests/counts tests/parity \
-		|| { cat build/sanitize/found.* 2>/dev/null; false; }
+	$(SANITIZED) -m pytest -q -p sanitized_run --override-ini "pythonpath=build/sanitize/lib ." --capture sys \
+		--timeout 1800 --numprocesses 2 --dist loadfile --ignore tests/counts/test_cachegrind.py tests/counts tests/parity
 
 mutate: $(VENV)/.dev  ## plant every bug of tests/bugs in a copy and expect its tests to fail
 	$(BIN)/python scripts/mutate.py
