@@ -176,6 +176,7 @@ def test_threads_that_are_not_named_are_those_of_the_moment():
             torch.set_num_threads(threads)
             kernels.relu(X)
             assert repeats("relu", X, threads=threads)
+            assert repeats("relu", X, threads=None)
     finally:
         torch.set_num_threads(before)
 
