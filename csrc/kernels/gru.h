@@ -364,6 +364,7 @@ EB_HD EB_INLINE void gemm_pack_strip(Ops& ops, const Stacked<P>& source, PanelPt
   const Index left = source.split - k, above = left < 0 ? 0 : left < depth ? left : depth;
   for (int part = 0; part < 2; ++part) {
     const Index from = part == 0 ? 0 : above, end = part == 0 ? above : depth;
+    if (from == end) continue;  // a part that may not be there: w_io of a cell without an output gate is null
     gemm_pack_strip<T, kRows, kLanes>(ops, part == 0 ? source.top : source.bottom, panel.at(from * kRows), row, rows,
                                       part == 0 ? k : k + from - source.split, end - from);
   }
