@@ -75,13 +75,21 @@ def listing_of(compiled: Path) -> str:
 
 
 def disassemble(compiled: Path, wanted: str = "") -> dict[str, list[str]]:
-    """Instructions of each function whose symbol has the pattern `wanted`."""
-    functions = {}
+    """Instructions of each function whose symbol has the pattern `wanted`.
+
+    What two files name alike is taken together; the same instructions again, at other addresses, are no more work.
+    """
+    functions: dict[str, list[str]] = {}
+    seen: set[tuple[str, ...]] = set()
     for block in listing_of(compiled).split("\n\n"):
         header = re.match(r"\s*[0-9a-f]+ <(.+)>:\n", block)
         if header and re.search(wanted, header[1]):
-            lines = (line.partition("\t")[2].strip() for line in block[header.end() :].splitlines())
-            functions[header[1]] = [line for line in lines if line]
+            lines = [line.partition("\t")[2].strip() for line in block[header.end() :].splitlines()]
+            lines = [line for line in lines if line]
+            copy = (header[1], *(line.split()[0] for line in lines))
+            if copy not in seen:
+                functions.setdefault(header[1], []).extend(lines)
+            seen.add(copy)
     return functions
 
 
@@ -148,10 +156,7 @@ def functions_of_rung(binary: Path, rung: str) -> dict[str, list[str]]:
     found = disassemble(binary, rf"^_Z.*(?<!\d){len(rung)}{rung}(?![a-z_])")
     names = names_of(list(found))
     functions: dict[str, list[str]] = {}
-    for (
-        symbol,
-        lines,
-    ) in found.items():  # what two files have for themselves, or a caller for its own, is taken together
+    for symbol, lines in found.items():  # copies that the compiler made for a caller are taken together
         functions.setdefault(names[symbol], []).extend(lines)
     return functions
 

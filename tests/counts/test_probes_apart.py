@@ -16,6 +16,7 @@ SIZES = pytest.mark.parametrize("n", [1, 7, 64, 1003, 8192, 20_011])
 def agree(kernel, x, **options):
     """The counting run equals the closed form with any number of threads; plain and counting give the same bits."""
     plain = getattr(kernels, kernel)(x, threads=1, **options)
+    assert getattr(kernels, kernel)(x, threads=2, **options).tobytes() == plain.tobytes()
     for threads in (1, 2):
         run = kernels.counted_run(kernel, x, threads=threads, **options)
         assert run.counts == kernels.count(kernel, x, basis="issued", **options)
@@ -87,7 +88,8 @@ def test_a_launch_does_nothing_else():
 
 
 def agree_launch(x):
-    kernels.probe_launch(x, threads=2)
+    for threads in (1, 2):
+        kernels.probe_launch(x, threads=threads)
     run = kernels.counted_run("probe_launch", x, threads=2)
     assert run.counts == kernels.count("probe_launch", x, basis="issued")
     return run.outputs, run.counts

@@ -47,7 +47,8 @@ def test_regions_of_one_thread_are_calls(tmp_path, threads):
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
     done = subprocess.run(
         [sys.executable, "-c", CALLS, str(threads)],
-        env={**os.environ, "LD_PRELOAD": str(library)},
+        # behind what is there already: a sanitizer's runtime wants to be the first
+        env={**os.environ, "LD_PRELOAD": f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()},
         capture_output=True,
         text=True,
         check=True,
