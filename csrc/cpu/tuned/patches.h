@@ -144,12 +144,16 @@ EB_INLINE void pack_taps(Ops& ops, const PatchSums& p, const PatchPhase& h, cons
 }
 
 // One tile with as many vectors as its columns need. A function of its own, for every sum over patches to share: no
-// clone for a caller's constants, which the compiler makes now and then.
+// clone for the constants of one caller, which the compiler makes on AVX-512 now and then.
+#if defined(__AVX512F__)
+#define EB_SHARED __attribute__((noinline, noclone))
+#else
+#define EB_SHARED __attribute__((noinline))
+#endif
 template <class T, class Ops, class Source, class Panel, class Out, class Bias>
-__attribute__((noinline, noclone)) void any_patch_tile(Ops& ops, Source source, const Places& row, const Index* slot,
-                                                       const Places& step, Index depth, Panel panel, Out out,
-                                                       Index rows, Index columns, bool first, Bias bias, bool has_bias,
-                                                       const ImageBounds& inside) {
+EB_SHARED void any_patch_tile(Ops& ops, Source source, const Places& row, const Index* slot, const Places& step,
+                              Index depth, Panel panel, Out out, Index rows, Index columns, bool first, Bias bias,
+                              bool has_bias, const ImageBounds& inside) {
   constexpr int L = kLanes<T>, kColumns = kPatchColumns<T>;
   if (columns > L) {
     patch_tile<L, kPatchRows, kColumns / L, kColumns, T>(ops, source, row, slot, step, depth, panel, out, rows, columns,
@@ -162,7 +166,7 @@ __attribute__((noinline, noclone)) void any_patch_tile(Ops& ops, Source source, 
 
 // The same for rows that become columns.
 template <class T, class Ops, class In, class Out>
-__attribute__((noinline, noclone)) void any_turn(Ops& ops, In in, Index rows, Index columns, Out out, Index stride) {
+__attribute__((noinline)) void any_turn(Ops& ops, In in, Index rows, Index columns, Out out, Index stride) {
   turn<kLanes<T>, T>(ops, in, kPatchColumns<T>, rows, columns, out, stride);
 }
 
