@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import struct
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +58,7 @@ class ZeusdClient:
         self.other = other
         self.remedy_absent = REMEDY_ABSENT.format(other=other)
         self._connection: _Connection | None = _Connection(self.path)
+        self._asking = threading.Lock()
 
     def close(self) -> None:
         """Close the connection; a second call does nothing."""
@@ -65,18 +67,19 @@ class ZeusdClient:
             connection.close()
 
     def get(self, path: str) -> Any:
-        """The answer to one question. Raises MeterUnavailable, MeterPermissionError."""
-        if self._connection is None:
+        """The answer to one question; threads ask one after another. Raises MeterUnavailable, MeterPermissionError."""
+        connection, token = self._connection, os.environ.get("ZEUSD_TOKEN")
+        if connection is None:
             raise MeterUnavailable("the Zeus daemon's meter was closed; open it again")
-        token = os.environ.get("ZEUSD_TOKEN")
         try:
-            self._connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
-            response = self._connection.getresponse()
-            body = response.read()
+            with self._asking:
+                connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+                response = connection.getresponse()
+                body = response.read()
         except PermissionError:
             raise MeterPermissionError(f"{self.path} may not be used by this user; {_REMEDY_PERMISSION}") from None
         except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
+            connection.close()
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise MeterUnavailable(f"no Zeus daemon answers at {self.path} ({reason}); {self.remedy_absent}") from None
         if response.status in (401, 403):

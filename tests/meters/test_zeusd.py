@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,6 +63,15 @@ def test_a_long_window_asks_the_daemon_on_the_way(daemon, monkeypatch):
     assert len(daemon.asked) >= asked + 5
     assert periods == [zeusd.KEEP_ALIVE_S]
     close_meters()
+    meter.close()
+
+
+def test_threads_ask_one_after_another(daemon):
+    """The measuring thread and the one that keeps a counter from wrapping unseen share a connection."""
+    meter = ZeusdMeter(daemon.path)
+    with ThreadPoolExecutor(4) as pool:
+        readings = list(pool.map(lambda _: meter.read(), range(200)))
+    assert len(readings) == 200
     meter.close()
 
 
