@@ -55,8 +55,8 @@ format: $(VENV)/.dev  ## rewrite the sources in the project's format
 codegen: $(VENV)/.dev  ## machine code of every kernel on every rung beside its twin over bare types (about a minute)
 	ENERGYBENCH_CODEGEN=all $(BIN)/python -m pytest -q tests/codegen
 
-# A second build, with AddressSanitizer and UBSan, in build/sanitize; the package's own stays as it is. Every rung, plain;
-# the counting kernels, from the same bodies, are as in the package. Leaks are not looked for: Python keeps memory. The
+# A second build, with AddressSanitizer and UBSan, in build/sanitize; the package's own stays as it is. Plain kernels of
+# every rung, counting ones of naive and avx2; the other counting kernels are as in the package. Leaks are not looked for: Python keeps memory. The
 # tests of cachegrind are left out, which run a program of their own. What is found ends the test's process, and is seen
 # because pytest leaves standard error alone.
 SANITIZED := LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \

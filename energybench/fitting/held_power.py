@@ -54,10 +54,9 @@ def held_by_limit(
 ) -> HeldRows | None:
     """The rows that a power limit holds, or None where nothing asks for one.
 
-    It takes records that tell a limit, and at least three workloads that draw most and alike, near it; an
-    F-test over workloads (`improves`) against the equation with the optional `terms` that all rows ask for; rows below
-    the limit that still tell every coefficient; and held-out networks, where there are enough, that are not predicted
-    worse.
+    It takes records that tell a limit, and at least three workloads that draw most and alike, near it; an F-test over
+    workloads (`improves`) against the equation with the optional `terms` that all rows ask for; rows below the limit
+    that still tell every coefficient; and held-out networks, where there are enough, that are not predicted worse.
     """
     found = _plateau(rows)
     if found is None:
