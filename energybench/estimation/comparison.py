@@ -15,6 +15,7 @@ from energybench.estimation.cluster_share import cluster_share_interval
 from energybench.estimation.interval import half_widths_j, interval_method
 from energybench.model.features import FloatArray
 from energybench.model.null_models import NULL_MODELS
+from energybench.model.null_table import NullTable
 from energybench.model.observations import Observations
 from energybench.model.power_cap import capped_time_s
 from energybench.model.pricing import PricedRows
@@ -253,12 +254,7 @@ def _compare(
         for i in range(len(rows))
     )
     predicted_errors = np.full(len(rows), np.nan) if timed_energy is None else timed_energy / recorded - 1
-    nulls = {}
-    for name, model in NULL_MODELS.items():
-        values = model.predict(rows.table, profile.null_models.get(name))
-        if model.fixed is not None and profile.target == "net":
-            values = values - rows.table.column("idle_power_w") * rows.time_s
-        nulls[name] = score(values / recorded - 1, rows.row_label)
+    nulls = NullTable.of(rows.table, profile.target).errors_rel(profile.null_models, recorded)
     hits = [r.hit for r in compared if r.hit is not None]
     units = [r.name for r in compared if r.hit is not None]
     return Comparison(
@@ -272,7 +268,7 @@ def _compare(
         by_family=_parts(errors, rows, "family"),
         by_split=_parts(errors, rows, "split"),
         by_network=_parts(errors, rows, "network"),
-        null_models=nulls,
+        null_models={name: score(nulls[:, j], rows.row_label) for j, name in enumerate(NULL_MODELS)},
         hits=sum(hits),
         with_interval=len(hits),
         coverage_interval=cluster_share_interval(hits, units),

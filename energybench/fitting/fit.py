@@ -21,6 +21,7 @@ from energybench.fitting.held_power import held_by_limit
 from energybench.fitting.kernel_classes import choose_kernel_classes
 from energybench.fitting.least_squares import Loss, RelativeLeastSquares
 from energybench.fitting.misfit import measure_misfit
+from energybench.fitting.null_rows import NullRows
 from energybench.fitting.optional_terms import ChosenTerms, needed_terms, refuse_untold
 from energybench.fitting.order import chains_of
 from energybench.fitting.pooled_units import PooledUnits, gain_covariance, measure_units, on_common_scale
@@ -37,7 +38,6 @@ from energybench.model.catalogue import equation_for, equation_of_columns
 from energybench.model.domain import Domain
 from energybench.model.equation import Equation
 from energybench.model.features import BoolArray, FeatureTable, FloatArray
-from energybench.model.null_models import NULL_MODELS
 from energybench.model.observations import Observations, Target
 from energybench.model.physical import CACHE_SAVING
 from energybench.model.pricing import PricedRows, price_rows
@@ -120,19 +120,20 @@ def fit_records(
     drifts = measure_drifts(rows)
     rows = without_drift(rows, drifts)
     terms = ChosenTerms(() if optional == "auto" else tuple(optional))
-    timed = rows
+    given, limited = rows, np.zeros(len(rows), dtype=np.bool_)
     held_power_w: Watt | None = None
     if optional == "auto" and equation == "physical":
         by_class = by_kernel_class is True
         terms = needed_terms(rows, everything.take(held), by_kernel_class=by_class)
         limit = held_by_limit(rows, everything.take(held), terms=terms.kept, by_kernel_class=by_class)
         if limit is not None:
-            held_power_w, terms = limit.power_w, limit.terms
-            rows = _without(rows, limit.rows, f"held at {held_power_w:.4g} W by the power limit")
+            held_power_w, limited, terms = limit.power_w, limit.rows, limit.terms
+            rows = _without(rows, limited, f"held at {held_power_w:.4g} W by the power limit")
     refuse_untold(terms.kept, rows)
     if CACHE_SAVING not in terms.kept:
         # their traffic costs something else than that of a hot row, and nothing here would price it
-        rows, timed = (_without(some, some.table.column("is_cold") > 0, "cold caches") for some in (rows, timed))
+        limited = limited[~(given.table.column("is_cold") > 0)]
+        rows, given = (_without(some, some.table.column("is_cold") > 0, "cold caches") for some in (rows, given))
     shrinkage: Shrinkage | None = None
     chosen = _equation(equation, rows, by_kernel_class=by_kernel_class is True, optional=terms.kept)
     if equation == "physical" and by_kernel_class == "auto":
@@ -145,6 +146,8 @@ def fit_records(
             f"no row has work that equation {chosen.name} prices; fit another equation or add workloads for it"
         )
     sample = Sample(rows.take(design.kept), design.X)
+    described = chosen.features(given.table).kept
+    nulls = NullRows(given.take(described), ~limited[described])
     if bool(sample.rows.idle.all()):
         raise FitError("only idle windows are left to fit; add rows with work")
     if (sample.rows.energy_j <= 0).any():
@@ -173,7 +176,7 @@ def fit_records(
     held_sample = _heldout_sample(everything.take(held), price)
     scored: Validation | None = None
     if validation:
-        scored = validate(sample, estimator, fitted, heldout=held_sample, seed=seed, note=note)
+        scored = validate(sample, estimator, fitted, nulls=nulls, heldout=held_sample, seed=seed, note=note)
     spread_rel = _spread(scored, sample, fitted, estimator)
     spread_rel = spread_rel if learnt is None else learnt.spread_rel(spread_rel)
     work = sample.rows.take(~sample.rows.idle)
@@ -191,7 +194,7 @@ def fit_records(
         vif={n: float(v) if np.isfinite(v) else None for n, v in zip(chosen.names, inflation, strict=True)},
         condition_number=condition_number(weighted),
         rows=sample.rows,
-        domain=_domain(timed.take(chosen.features(timed.table).kept)),
+        domain=_domain(nulls.rows),
         X=sample.X,
         fittedvalues=fitted,
         spread_rel=spread_rel,
@@ -199,10 +202,10 @@ def fit_records(
         converged=estimator.converged_,
         misfit=misfit,
         validation=scored,
-        time_law=_time_law(timed, everything.take(held), chosen, estimator.coef_, timings, timed_networks, held_power_w)
+        time_law=_time_law(given, everything.take(held), chosen, estimator.coef_, timings, timed_networks, held_power_w)
         if time_law
         else None,
-        null_models={name: model.fit(work.table, work.energy_j) for name, model in NULL_MODELS.items()},
+        null_models=nulls.fit(),
         level=level,
         drifts=drifts,
         notes=_notes(

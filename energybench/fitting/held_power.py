@@ -3,7 +3,7 @@
 Where a device tells its clock, `clock_saving_j` prices what the lower voltage saves. Where it does not, or tells one
 that explains nothing, the rows at the limit still show themselves: they draw the same power whatever they compute. Such
 rows leave the fit, whose coefficients are then those of the highest clock, and no prediction exceeds limit × duration
-(`energybench.model.power_cap`).
+(`energybench.model.power_cap`). Null models keep them (`energybench.fitting.null_rows`).
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ class FitResult:
                          states it; in no interval unless it is asked for
     `pooled`             gains of the units that were pooled, None for one unit
     `residual`           what was learnt of the rows' residuals, where that was asked for and worth it
+    `null_models`        coefficient of each null model on `rows` and those that a power limit holds, None where none
     `held_power_w`       power limit that no prediction exceeds, on the meter's scale; None where no rows show one
     """
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from energybench.fitting.least_squares import RelativeLeastSquares
+from energybench.fitting.null_rows import NullRows
 from energybench.model.features import BoolArray, FloatArray
 from energybench.model.null_models import NULL_MODELS
+from energybench.model.null_table import NullTable
 from energybench.model.observations import LabelArray, Observations
 from energybench.model.scores import Score, score
 
@@ -116,9 +118,9 @@ class Sample:
         return len(self.rows)
 
     @cached_property
-    def null_features(self) -> FloatArray:
-        """What each null model multiplies, shape (n, null models)."""
-        return np.stack([model.feature(self.rows.table) for model in NULL_MODELS.values()], axis=1)
+    def null_table(self) -> NullTable:
+        """The rows as the null models see them."""
+        return NullTable.of(self.rows.table, self.rows.target)
 
 
 @dataclass(frozen=True)
@@ -133,24 +135,33 @@ class _Errors:
         return cls(np.full(n, np.nan), np.full((n, len(NULL_MODELS)), np.nan))
 
 
-def _errors(
-    train: Sample, train_rows: BoolArray, test: Sample, test_rows: BoolArray, template: RelativeLeastSquares
-) -> _Errors:
-    """Errors of the test rows, all predictions made from the training rows alone."""
-    X, y = train.X[train_rows], train.rows.energy_j[train_rows]
-    recorded = test.rows.energy_j[test_rows]
-    estimator = template.clone().fit(X, y)
-    predicted = estimator.predict(test.X[test_rows])
-    unseen = ~template.carried(X)
-    predicted[(test.X[test_rows][:, unseen] != 0).any(axis=1)] = np.nan
-    work = train_rows & ~train.rows.idle
-    nulls = np.empty((len(recorded), len(NULL_MODELS)))
-    for j, model in enumerate(NULL_MODELS.values()):
-        coefficient = model.fit_feature(train.null_features[work, j], train.rows.energy_j[work])
-        nulls[:, j] = np.nan if coefficient is None else coefficient * test.null_features[test_rows, j]
-        if model.fixed is not None and test.rows.target == "net":
-            nulls[:, j] -= test.rows.idle_energy_j[test_rows]
-    return _Errors(predicted / recorded - 1, nulls / recorded[:, None] - 1)
+@dataclass(frozen=True)
+class _Refits:
+    """What every split refits: the equation to `sample`, with the settings of `template`, and null models to `nulls`.
+
+    Rows to leave out are told as a mask over `nulls.rows`, (n,), of which the sample's are some.
+    """
+
+    sample: Sample
+    template: RelativeLeastSquares
+    nulls: NullRows
+
+    def can_train(self, left_out: BoolArray) -> bool:
+        """Whether rows with work, and anything to price, are left."""
+        train = ~left_out[self.nulls.fitted]
+        return bool((train & ~self.sample.rows.idle).any()) and bool(self.sample.X[train].any())
+
+    def errors(self, left_out: BoolArray, test: Sample, tested: BoolArray) -> _Errors:
+        """Errors of the tested rows (m,) of `test`, all predictions made without the rows left out."""
+        train = ~left_out[self.nulls.fitted]
+        X = self.sample.X[train]
+        recorded = test.rows.energy_j[tested]
+        estimator = self.template.clone().fit(X, self.sample.rows.energy_j[train])
+        predicted = estimator.predict(test.X[tested])
+        unseen = ~self.template.carried(X)
+        predicted[(test.X[tested][:, unseen] != 0).any(axis=1)] = np.nan
+        nulls = test.null_table.take(tested).errors_rel(self.nulls.fit(left_out), recorded)
+        return _Errors(predicted / recorded - 1, nulls)
 
 
 def _summarise(
@@ -213,29 +224,27 @@ def _medians(errors: FloatArray, members: Mapping[str, NDArray[np.intp]]) -> dic
 
 
 def _leave_out(
-    name: str, unit: str, sample: Sample, groups: LabelArray, folds: Sequence[set[str]], template: RelativeLeastSquares
+    name: str, unit: str, refits: _Refits, groups: LabelArray, folds: Sequence[set[str]]
 ) -> SplitScore | None:
-    """Refit without each fold's groups and score the rows in them; rows whose group is None always train."""
+    """Refit without each fold's groups (n,) and score the sample's rows in them; rows of group None always train."""
     fold_of = {group: i for i, fold in enumerate(folds) for group in fold}
     part = np.array([-1 if g is None else fold_of.get(g, -1) for g in groups], dtype=np.intp)
-    scored = np.array([g is not None for g in groups], dtype=np.bool_) & ~sample.rows.idle
+    work = np.array([g is not None for g in groups], dtype=np.bool_) & ~refits.nulls.rows.idle
+    sample, scored = refits.sample, work[refits.nulls.fitted]
     errors = _Errors.none_of(len(sample))
     done = 0
     for i in range(len(folds)):
-        inside = scored & (part == i)
-        if not inside.any() or not _can_train(sample, ~inside):
+        left_out = work & (part == i)
+        inside = left_out[refits.nulls.fitted]
+        if not inside.any() or not refits.can_train(left_out):
             continue
-        found = _errors(sample, ~inside, sample, inside, template)
+        found = refits.errors(left_out, sample, inside)
         errors.equation[inside], errors.nulls[inside] = found.equation, found.nulls
         done += 1
     if not done:
         return None
     kept = _Errors(errors.equation[scored], errors.nulls[scored])
-    return _summarise(name, unit, sample.rows, scored, groups[scored], kept, done)
-
-
-def _can_train(sample: Sample, rows: BoolArray) -> bool:
-    return bool((rows & ~sample.rows.idle).any()) and bool(sample.X[rows].any())
+    return _summarise(name, unit, sample.rows, scored, groups[refits.nulls.fitted][scored], kept, done)
 
 
 def _folds(names: Sequence[str], most: int, rng: np.random.Generator) -> list[set[str]]:
@@ -250,6 +259,7 @@ def validate(
     template: RelativeLeastSquares,
     fitted_j: FloatArray,
     *,
+    nulls: NullRows,
     heldout: Sample | None,
     seed: int,
     note: str,
@@ -260,28 +270,34 @@ def validate(
         sample: the rows of the fit.
         template: the estimator, whose settings every refit has.
         fitted_j: fitted energies (n,), for the in-sample score.
+        nulls: the rows of the null models, those of the fit among them.
         heldout: rows that are never fitted.
         seed: of the random split and of grouping many groups into folds.
         note: not empty where accuracy proves nothing (modelled energy): then there is no headline.
     """
     rng = np.random.default_rng(seed)
+    refits = _Refits(sample, template, nulls)
     work = ~sample.rows.idle
     networks = sample.rows.labels["network"]
     named = sorted({str(g) for g in networks[work] if g is not None})
-    unit, groups = ("network", networks) if len(named) >= 2 else ("workload", sample.rows.labels["workload"])
-    names = named if unit == "network" else sorted({str(g) for g in groups[work]})
+    unit: Literal["network", "workload"] = "network" if len(named) >= 2 else "workload"
+    names = named if unit == "network" else sorted({str(g) for g in sample.rows.labels["workload"][work]})
     most = MAX_FOLDS if len(sample) <= MANY_ROWS else MAX_FOLDS_MANY_ROWS
     leave_one: SplitScore | None = None
     if len(names) >= 2:
-        leave_one = _leave_out(f"leave-one-{unit}-out", unit, sample, groups, _folds(names, most, rng), template)
-    families = {f: s for f in FAMILY_KERNEL_CLASSES if (s := _leave_family_out(f, sample, template)) is not None}
+        groups = nulls.rows.labels[unit]
+        leave_one = _leave_out(f"leave-one-{unit}-out", unit, refits, groups, _folds(names, most, rng))
+    families = {f: s for f in FAMILY_KERNEL_CLASSES if (s := _leave_family_out(f, refits)) is not None}
     random_split: SplitScore | None = None
     if int(work.sum()) >= 2 * RANDOM_FOLDS:
-        part = np.array([f"fold {i}" for i in rng.permutation(len(sample)) % RANDOM_FOLDS], dtype=object)
-        random_split = _leave_out("random split", "row", sample, part, [{n} for n in sorted(set(part))], template)
+        # a row that the equation does not have is in no fold: it always trains the null models
+        part = np.full(len(nulls.rows), None, dtype=object)
+        part[nulls.fitted] = [f"fold {i}" for i in rng.permutation(len(sample)) % RANDOM_FOLDS]
+        folds = [{name} for name in sorted(set(part[nulls.fitted]))]
+        random_split = _leave_out("random split", "row", refits, part, folds)
     held: SplitScore | None = None
     if heldout is not None and len(heldout):
-        held = _score_heldout(sample, heldout, template)
+        held = _score_heldout(refits, heldout)
     in_sample = score((fitted_j / sample.rows.energy_j - 1)[work], sample.rows.labels_at(np.flatnonzero(work)))
     return Validation(_headline(leave_one, note), leave_one, families, random_split, held, in_sample, note)
 
@@ -290,23 +306,26 @@ def left_out_classes_rms(sample: Sample, template: RelativeLeastSquares) -> floa
     """Root mean square of recorded / predicted − 1 with whole kernel classes left out, every class alike."""
     classes = sample.rows.labels["kernel_class"]
     names = sorted({str(c) for c in classes[~sample.rows.idle]})
-    split = _leave_out("leave-one-class-out", "kernel class", sample, classes, [{n} for n in names], template)
+    alone = _Refits(sample, template, NullRows(sample.rows, np.ones(len(sample), dtype=np.bool_)))
+    split = _leave_out("leave-one-class-out", "kernel class", alone, classes, [{n} for n in names])
     return None if split is None else split.rms_rel
 
 
-def _leave_family_out(family: str, sample: Sample, template: RelativeLeastSquares) -> SplitScore | None:
-    families, classes = sample.rows.labels["family"], sample.rows.labels["kernel_class"]
-    tested = (families == family) & ~sample.rows.idle
-    train = ~(tested | np.isin(classes, list(FAMILY_KERNEL_CLASSES[family])))
-    if not tested.any() or not _can_train(sample, train):
+def _leave_family_out(family: str, refits: _Refits) -> SplitScore | None:
+    rows = refits.nulls.rows
+    of_family = (rows.labels["family"] == family) & ~rows.idle
+    left_out = of_family | np.isin(rows.labels["kernel_class"], list(FAMILY_KERNEL_CLASSES[family]))
+    tested = of_family[refits.nulls.fitted]
+    if not tested.any() or not refits.can_train(left_out):
         return None
-    errors = _errors(sample, train, sample, tested, template)
-    return _summarise(f"leave-{family}-out", "family", sample.rows, tested, families[tested], errors, 1)
+    errors = refits.errors(left_out, refits.sample, tested)
+    groups = refits.sample.rows.labels["family"][tested]
+    return _summarise(f"leave-{family}-out", "family", refits.sample.rows, tested, groups, errors, 1)
 
 
-def _score_heldout(sample: Sample, heldout: Sample, template: RelativeLeastSquares) -> SplitScore:
+def _score_heldout(refits: _Refits, heldout: Sample) -> SplitScore:
     everything = np.ones(len(heldout), dtype=np.bool_)
-    errors = _errors(sample, np.ones(len(sample), dtype=np.bool_), heldout, everything, template)
+    errors = refits.errors(np.zeros(len(refits.nulls.rows), dtype=np.bool_), heldout, everything)
     networks, workloads = heldout.rows.labels["network"], heldout.rows.labels["workload"]
     groups = np.array([w if n is None else n for n, w in zip(networks, workloads, strict=True)], dtype=object)
     unit = "network" if any(n is not None for n in networks) else "workload"

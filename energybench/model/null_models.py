@@ -33,25 +33,15 @@ class NullModel:
     feature: Callable[[FeatureTable], FloatArray]
     fixed: float | None = None
 
-    def fit(self, table: FeatureTable, energy_j: FloatArray) -> float | None:
-        """The coefficient, median(E / x); None where no row has x > 0.
+    def fit(self, x: FloatArray, energy_j: FloatArray) -> float | None:
+        """The coefficient, median(E / x) over quantities and energies (n,); None where no row has x > 0.
 
         The median is what a null model can do best against a median error; a mean of ratios would make a straw man.
         """
-        return self.fit_feature(self.feature(table), energy_j)
-
-    def fit_feature(self, x: FloatArray, energy_j: FloatArray) -> float | None:
-        """The same from the quantity (n,) itself."""
         if self.fixed is not None:
             return self.fixed
         usable = np.isfinite(x) & (x > 0)
         return float(np.median(energy_j[usable] / x[usable])) if usable.any() else None
-
-    def predict(self, table: FeatureTable, coefficient: float | None) -> FloatArray:
-        """Energies in joules, shape (n,); NaN where the model cannot say."""
-        if coefficient is None:
-            return np.full(len(table), np.nan)
-        return coefficient * self.feature(table)
 
     def equation(self) -> Equation:
         """The same as an `Equation` of one term."""

@@ -76,7 +76,7 @@ class DeviceProfile:
     `held_power_w`  power limit that no estimate exceeds, on the meter's scale; None where the fit saw none
     `residual`      what a learner says of work like the fitted rows', None where none was asked for
     `network_scores` network that the fit never saw -> |recorded − predicted| over predicted deviation, by window
-    `null_models`   coefficients of the null models on the fitted rows
+    `null_models`   coefficients of the null models, on the fitted rows and those that a power limit holds
     `validation`    what the fit scored on rows left out, None where it was not validated
     `environment`   the machine, as the run recorded it
     """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from energybench.model.features import FeatureTable
 from energybench.model.null_models import NULL_MODELS
+from energybench.model.null_table import NullTable
 from energybench.report.rows import ReportRow, median
 from energybench.report.wording import FAMILY_NAMES
 
@@ -116,13 +117,9 @@ def _null_errors(data: ReportData, rows: Sequence[ReportRow]) -> dict[str, list[
     frame = data.records.iloc[[row.index for row in rows]]
     table = FeatureTable.from_frame(frame)
     recorded = np.array([row.recorded_j for row in rows])
-    result: dict[str, list[float | None]] = {}
-    for name, coefficient in coefficients.items():
-        if name not in NULL_MODELS:
-            continue
-        predicted = NULL_MODELS[name].predict(table, coefficient)
-        if NULL_MODELS[name].fixed is not None and data.fit.get("target") == "net":
-            predicted = predicted - table.column("idle_power_w") * table.column("time_s")
-        errors = predicted / recorded - 1
-        result[name] = [float(e) if np.isfinite(e) else None for e in errors]
-    return result
+    errors = NullTable.of(table, data.fit.get("target", "gross")).errors_rel(coefficients, recorded)
+    return {
+        name: [float(e) if np.isfinite(e) else None for e in errors[:, j]]
+        for j, name in enumerate(NULL_MODELS)
+        if name in coefficients
+    }

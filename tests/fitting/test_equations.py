@@ -18,6 +18,7 @@ from energybench.model import (
     physical_equation,
 )
 from energybench.model.features import COUNT_COLUMNS
+from energybench.model.null_table import NullTable
 from energybench.records.frame import records_frame
 from energybench.records.model_counts import ModelCounts, OperatorCounts
 from energybench.records.op_counts import DtypeCounts, OpCounts
@@ -199,11 +200,29 @@ def test_every_term_says_what_it_is() -> None:
 def test_null_models_take_the_median_of_energy_over_their_quantity(layer: OpCounts) -> None:
     table = table_of(*(feature_row(layer, time_s=t, parameters=10) for t in (1.0, 2.0, 4.0)))
     energy = np.array([10.0, 40.0, 120.0])
-    assert NULL_MODELS["mean-power"].fit(table, energy) == pytest.approx(20.0, rel=1e-15)
-    assert NULL_MODELS["parameters-only"].fit(table, energy) == pytest.approx(4.0, rel=1e-15)
-    assert NULL_MODELS["tdp"].fit(table, energy) == 1.0
-    assert np.isnan(NULL_MODELS["tdp"].predict(table, 1.0)).all()  # no rated power is known
-    assert NULL_MODELS["macs-only"].fit(table.with_column("macs", np.zeros(3)), energy) is None
+    nulls = NullTable.of(table, "gross")
+    found = nulls.fit(energy)
+    assert list(found) == list(NULL_MODELS)
+    assert found["mean-power"] == pytest.approx(20.0, rel=1e-15)
+    assert found["parameters-only"] == pytest.approx(4.0, rel=1e-15)
+    assert found["tdp"] == 1.0
+    predicted = dict(zip(NULL_MODELS, nulls.energies_j(found).T, strict=True))
+    assert predicted["mean-power"] == pytest.approx([20.0, 40.0, 80.0], rel=1e-15)
+    assert np.isnan(predicted["tdp"]).all()  # no rated power is known
+    assert np.isnan(nulls.energies_j({"tdp": 1.0})).all(), "no model but this has a coefficient"
+    errors = nulls.errors_rel(found, energy)[:, list(NULL_MODELS).index("parameters-only")]
+    assert errors == pytest.approx(40.0 / energy - 1, rel=1e-15)
+    assert NullTable.of(table.with_column("macs", np.zeros(3)), "gross").fit(energy)["macs-only"] is None
+
+
+def test_a_given_coefficient_loses_idle_energy_where_the_target_is_net(layer: OpCounts) -> None:
+    table = table_of(*(feature_row(layer, time_s=t, idle_power_w=30.0, tdp_w=200.0) for t in (1.0, 2.0, 4.0)))
+    given = {"tdp": 1.0, "mean-power": 50.0}
+    net, gross = NullTable.of(table, "net").energies_j(given), NullTable.of(table, "gross").energies_j(given)
+    names = list(NULL_MODELS)
+    assert net[:, names.index("tdp")] == pytest.approx([170.0, 340.0, 680.0], rel=1e-15)
+    assert gross[:, names.index("tdp")] == pytest.approx([200.0, 400.0, 800.0], rel=1e-15)
+    assert (net[:, names.index("mean-power")] == gross[:, names.index("mean-power")]).all()  # fitted to net energies
 
 
 def test_a_frame_with_impossible_counts_is_refused_by_row(frame) -> None:

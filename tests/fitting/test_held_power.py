@@ -17,6 +17,7 @@ from energybench.estimation import compare_records, estimate_counts
 from energybench.estimation.explanation import explain_comparison
 from energybench.fitting import FitResult, fit_records
 from energybench.fitting.held_power import held_by_limit
+from energybench.fitting.validation import FAMILY_KERNEL_CLASSES
 from energybench.model.features import FeatureTable
 from energybench.model.observations import Observations
 from energybench.model.physical import physical_from_names
@@ -197,6 +198,64 @@ def test_held_out_networks_at_the_limit_are_predicted_at_it(calibrated: Calibrat
     assert fit.validation.heldout is not None
     assert max(fit.validation.heldout.by_group[name] for name in heavy[::3]) < 0.005
     assert max(max(fit.network_scores[name]) for name in heavy[::3]) < 4
+
+
+def median_null(frame: pd.DataFrame, coefficient_j: float, by: str, column: str = "macs") -> float:
+    """Median over groups of each one's median |coefficient × quantity / energy − 1|."""
+    errors = (coefficient_j * frame[column] / frame["energy_j"] - 1).abs()
+    return float(errors.groupby(frame[by]).median().median())
+
+
+@pytest.mark.parametrize(("name", "column"), [("macs-only", "macs"), ("mean-power", "time_s")])
+def test_null_models_see_the_rows_that_the_limit_holds(calibrated: Calibrated, name: str, column: str) -> None:
+    """A null model knows nothing of a limit: fitted to all rows, scored on the same rows as the equation."""
+    frame = calibrated(LIMITED)
+    held = frame["workload"].isin(held_workloads(frame))
+    light = sorted(set(frame["workload"][(frame["split"] == "fit") & ~held & (frame["kernel_class"] == "gemm")]))
+    networks = dict(zip(sorted(held_workloads(frame)), "abab", strict=False)) | dict(zip(light[:2], "ab", strict=True))
+    fitted = frame["split"] == "fit"
+    frame.loc[fitted, "network"] = frame["workload"].map(networks)
+    fit = fit_records(frame)
+    assert fit.held_power_w is not None
+    assert set(fit.rows.labels["workload"]).isdisjoint(held_workloads(frame))
+    assert not fit.drifts
+    assert fit.validation is not None
+
+    def coefficient_j(rows: pd.DataFrame) -> float:
+        return float((rows["energy_j"] / rows[column])[rows[column] > 0].median())
+
+    everything, heldout = coefficient_j(frame[fitted]), frame[frame["split"] == "heldout"]
+    assert fit.null_models[name] == pytest.approx(everything, rel=1e-12)
+    assert abs(coefficient_j(frame[fitted & ~held]) / everything - 1) > 1e-3, "the held rows have to matter"
+    assert fit.validation.heldout is not None
+    found = fit.validation.heldout.null_models[name][0]
+    assert found == pytest.approx(median_null(heldout, everything, "network", column), rel=1e-9)
+    # what is left out is left out whole, held or not, and only the equation's rows are scored
+    scored = frame[fitted & ~held & frame["network"].notna()]
+    left_out = [
+        median_null(
+            scored[scored["network"] == n], coefficient_j(frame[fitted & (frame["network"] != n)]), "network", column
+        )
+        for n in "ab"
+    ]
+    assert fit.validation.leave_one_out is not None
+    assert fit.validation.leave_one_out.unit == "network"
+    assert fit.validation.leave_one_out.null_models[name][0] == pytest.approx(np.median(left_out), rel=1e-9)
+    for family, split in fit.validation.leave_one_family_out.items():
+        mine = fitted & (frame["family"] == family)
+        apart = mine | frame["kernel_class"].isin(FAMILY_KERNEL_CLASSES[family])
+        expected = median_null(frame[mine & ~held], coefficient_j(frame[fitted & ~apart]), "family", column)
+        assert split.null_models[name][0] == pytest.approx(expected, rel=1e-9)
+    assert fit.validation.leave_one_family_out
+    part = dict(zip(fit.rows.labels["row_id"], np.random.default_rng(0).permutation(len(fit.rows)) % 5, strict=True))
+    frame["part"] = frame["row_id"].map(part)
+    scored = frame[fitted & ~held]
+    by_part = [
+        median_null(scored[scored["part"] == i], coefficient_j(frame[fitted & (frame["part"] != i)]), "part", column)
+        for i in range(5)
+    ]
+    assert fit.validation.random_split is not None
+    assert fit.validation.random_split.null_models[name][0] == pytest.approx(np.median(by_part), rel=1e-9)
 
 
 def test_a_cache_beside_the_limit_is_found_too(calibrated: Calibrated) -> None:
