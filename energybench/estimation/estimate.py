@@ -309,7 +309,7 @@ def estimate_counts(
             f"equation {equation.name} of profile {profile.name} cannot describe this call: "
             f"{next(iter(priced.design.dropped))}; use a profile of the physical equation"
         )
-    notes, extrapolated = _notes(counts, profile, table, time_kind)
+    notes, extrapolated = _notes(counts, profile, table, time_kind, factor=float(priced.factor[0]))
     if priced.held.any():
         notes += (f"the device's power limit holds this call at {profile.held_power_w:.4g} W",)
     return EnergyEstimate(
@@ -356,7 +356,7 @@ def _shares(weights: FloatArray) -> FloatArray:
 
 
 def _notes(
-    counts: ModelCounts | OpCounts, profile: DeviceProfile, table: FeatureTable, time_kind: str | None
+    counts: ModelCounts | OpCounts, profile: DeviceProfile, table: FeatureTable, time_kind: str | None, *, factor: float
 ) -> tuple[tuple[str, ...], bool]:
     outside = profile.domain.outside(table)
     notes: list[str] = []
@@ -376,7 +376,6 @@ def _notes(
     if time_kind == "predicted":
         notes.append("the time was predicted, not measured")
     if profile.residual is not None:
-        factor = float(profile.residual.factor(table)[0])
         notes.append(f"a residual learner makes it {factor:.3f} times what the equation says; it explains nothing")
     if profile.target == "net":
         notes.append("net of idle power: add idle power × time for what a meter would show")

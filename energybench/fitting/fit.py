@@ -98,8 +98,9 @@ def fit_records(
         meter_gain_rel: relative standard uncertainty of a meter's scale. Where the records have a column `unit` with
             several units of one model, each gets a gain (`GainLeastSquares`).
         residual_learner: also learn what the equation leaves of work like the fitted rows (`ResidualLearner`); kept
-            only where workloads left out come out better and held-out networks no worse. Refits of the validation are
-            without it, the held-out rows are scored with it.
+            only where workloads left out come out better and held-out networks no worse. Work that the equation prices
+            at 0 J or less is passed over (a note says so). Refits of the validation are without it, the held-out rows
+            are scored with it.
         seed: of random splits.
 
     Raises:
@@ -278,10 +279,13 @@ def _learn(
         before, after = (networks_missed(held, price(held.table, residual=r)) for r in (None, learnt.learner))
         if networks_object(before, after):
             return None, f"residual learner left out: held-out networks miss by {after:.1%} instead of {before:.1%}"
-    return learnt, (
+    note = (
         f"residual learner: workloads left out miss by {learnt.after_rms_rel:.1%} (rms) instead of "
         f"{learnt.before_rms_rel:.1%}; it explains nothing and holds near the fitted rows alone"
     )
+    if learnt.unpriced:
+        note += f"; {learnt.unpriced} rows that the equation prices at 0 J or less have no ratio to learn from"
+    return learnt, note
 
 
 def _heldout_sample(rows: Observations, price: Callable[[FeatureTable], PricedRows]) -> Sample | None:

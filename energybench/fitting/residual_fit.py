@@ -22,11 +22,17 @@ _WORTH: Final = 0.9
 
 
 class LearntResidual(NamedTuple):
-    """The learner, and the root mean square relative error of workloads, without it and, each left out, with it."""
+    """What was learnt.
+
+    `before_rms_rel`  root mean square relative error of workloads without the learner
+    `after_rms_rel`   the same with it, each workload left out
+    `unpriced`        rows that it was not learnt from, since the equation prices their work at 0 J or less
+    """
 
     learner: ResidualLearner
     before_rms_rel: float
     after_rms_rel: float
+    unpriced: int
 
     def spread_rel(self, spread_rel: float | None) -> float | None:
         """The spread over left-out workloads with the learner, from that of the equation alone."""
@@ -39,12 +45,16 @@ class LearntResidual(NamedTuple):
 def fit_residual(rows: Observations, predicted_j: FloatArray) -> LearntResidual | None:
     """A learner of ln(recorded over predicted) by workload; None where it does not predict workloads left out better.
 
+    Work that the equation prices at 0 J or less (a coefficient at its bound, a saving above the cost) has no ratio: it
+    is passed over, and no factor is applied to it (`price_rows`).
+
     Args:
         rows: the fitted rows, idle windows being passed over.
         predicted_j: what the equation predicts of them (n,).
     """
-    work = rows.take(~rows.idle)
-    log_ratio = np.log(work.energy_j / predicted_j[~rows.idle])
+    priced = ~rows.idle & (predicted_j > 0)
+    work = rows.take(priced)
+    log_ratio = np.log(work.energy_j / predicted_j[priced])
     _, first, clusters = np.unique(cluster_labels(work), return_index=True, return_inverse=True)
     if len(first) < _LEAST_WORKLOADS:
         return None
@@ -59,4 +69,5 @@ def fit_residual(rows: Observations, predicted_j: FloatArray) -> LearntResidual 
     before, after = (float(np.sqrt(np.mean(np.expm1(v) ** 2))) for v in (values, best.missed))
     if after >= _WORTH * before:
         return None
-    return LearntResidual(ResidualLearner(length, points, best.weights), before, after)
+    learner = ResidualLearner(length, points, best.weights)
+    return LearntResidual(learner, before, after, int((~rows.idle & ~priced).sum()))

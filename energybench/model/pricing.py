@@ -22,11 +22,13 @@ class PricedRows:
                   lowered where a power limit holds it (`held_features`)
     `energies_j`  energy of each term, shape (rows kept, terms)
     `held`        which of the rows kept a limit holds, shape (rows kept,)
+    `factor`      what the residual learner multiplied a row by, 1 where there is none, shape (rows kept,)
     """
 
     design: DesignMatrix
     energies_j: FloatArray
     held: BoolArray
+    factor: FloatArray
 
     @property
     def total_j(self) -> FloatArray:
@@ -43,11 +45,15 @@ def price_rows(
 ) -> PricedRows:
     """Features and energies of a table's rows at the coefficients (k,).
 
-    A `residual` learner multiplies all terms of a row alike; then none is above `held_power_w` in its duration.
+    A `residual` learner multiplies all terms of a row alike; then none is above `held_power_w` in its duration. Rows
+    that the equation prices at 0 J or less keep that price: a learner of ratios has nothing to say of them.
     """
     values = np.array(list(coef), dtype=np.float64)
     design = equation.features(table)
     inside = table.take(design.kept)
-    learnt = design.X if residual is None else design.X * residual.factor(inside)[:, None]
+    factor = np.ones(len(inside))
+    if residual is not None:
+        factor = np.where(design.X @ values > 0, residual.factor(inside), 1.0)
+    learnt = design.X * factor[:, None]
     X = held_features(equation, values, learnt, inside.column("time_s"), held_power_w)
-    return PricedRows(replace(design, X=X), X * values, (learnt != X).any(axis=1))
+    return PricedRows(replace(design, X=X), X * values, (learnt != X).any(axis=1), factor)

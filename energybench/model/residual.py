@@ -33,7 +33,7 @@ class ResidualLearner:
     weights: FloatArray
 
     def factor(self, table: FeatureTable) -> FloatArray:
-        """Recorded over predicted energy of each row, (n,); 1 for idle windows."""
+        """Recorded over predicted energy of each row that has a price, (n,); 1 for idle windows."""
         log = closeness(mean_operator(table), self.points, self.length) @ self.weights
         return np.asarray(np.where(table.kernel_class == "idle", 1.0, np.exp(log)), dtype=np.float64)
 

@@ -117,6 +117,52 @@ def test_repeats_of_a_workload_are_one_point(calibrated: Calibrated) -> None:
     assert fit_residual(rows.take(few), fitted[few]) is None
 
 
+def priced_at_nothing(calibrated: Calibrated) -> tuple[pd.DataFrame, str]:
+    """Rows where a coefficient of M comes to rest at 0: the less a MAC costs, the more parameters a row has.
+
+    One workload makes no MAC and has one parameter, so that MACs and M price it at 0 J.
+    """
+    frame = untold(calibrated)
+    odd = "vendor/copy/e16/fp32"
+    frame = frame[(frame["macs"] > 0) | (frame["workload"] == odd)]
+    cheap = frame["macs"] / frame["energy_j"]
+    return frame.assign(parameters=np.where(frame["macs"] > 0, np.rint(1e9 * (cheap / cheap.max()) ** 2), 1)), odd
+
+
+def test_work_priced_at_nothing_has_no_ratio_to_learn_from(calibrated: Calibrated) -> None:
+    frame, odd = priced_at_nothing(calibrated)
+    fit = fit_records(frame, ["macs", "parameters"], residual_learner=True)
+    assert fit.params["parameter_j"] == 0
+    assert odd in fit.rows.labels["workload"], "it is fitted, and priced at 0 J"
+    assert fit.residual is not None
+    assert len(fit.residual.weights) == len(set(fit.rows.labels["workload"])) - 1
+    assert np.isfinite(fit.residual.weights).all()
+    alone = fit_residual(fit.rows.take(fit.fittedvalues > 0), fit.fittedvalues[fit.fittedvalues > 0])
+    assert alone is not None
+    assert (fit.residual.weights == alone.learner.weights).all()
+    assert fit.spread_rel is not None
+    assert np.isfinite(fit.spread_rel)
+    assert any("; 2 rows that the equation prices at 0 J or less have no ratio" in note for note in fit.notes)
+    assert not any("J or less" in note for note in fit_records(untold(calibrated), residual_learner=True).notes)
+    profile = DeviceProfile.from_dict(DeviceProfile.from_fit(fit, name="learnt").to_dict())
+    table = FeatureTable.from_frame(frame)
+    assert (fit.residual.factor(table)[frame["workload"] == odd] != 1).all()
+    priced = profile.price(table)
+    assert (priced.factor[frame["workload"][priced.design.kept] == odd] == 1).all()
+    assert priced.total_j == pytest.approx(fit.predict(table)[priced.design.kept], rel=1e-12)
+    counts = OpCounts.single("float32", launches=1, loads=10, load_bytes=40)
+    nothing = estimate_counts(counts, profile, time_s=1e-4, parameters=1)
+    assert nothing.energy_j == 0
+    assert any("residual learner makes it 1.000 times" in note for note in nothing.notes)
+
+
+def test_without_workloads_that_have_a_price_there_is_no_learner(calibrated: Calibrated) -> None:
+    frame = untold(calibrated)
+    rows = Observations.from_frame(frame[frame["split"] == "fit"])
+    assert fit_residual(rows, np.zeros(len(rows))) is None
+    assert fit_residual(rows, np.full(len(rows), -1.0)) is None
+
+
 def test_left_out_points_are_missed_as_a_refit_without_them_says() -> None:
     draw = np.random.default_rng(5)
     points, values = draw.normal(size=(12, 3)), draw.normal(size=12)
