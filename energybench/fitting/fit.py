@@ -13,16 +13,14 @@ import numpy as np
 from energybench.design.collinearity import condition_number, vif
 from energybench.errors import FitError
 from energybench.fitting.calibration import network_scores
+from energybench.fitting.chosen_equation import ChosenEquation, choose_equation
 from energybench.fitting.clusters import cluster_labels
 from energybench.fitting.covariance import ClusterCovariance, cluster_covariance
 from energybench.fitting.development import networks_missed, networks_object
 from energybench.fitting.drift import Drift, measure_drifts, without_drift
-from energybench.fitting.held_power import held_by_limit
-from energybench.fitting.kernel_classes import choose_kernel_classes
 from energybench.fitting.least_squares import Loss, RelativeLeastSquares
 from energybench.fitting.misfit import measure_misfit
 from energybench.fitting.null_rows import NullRows
-from energybench.fitting.optional_terms import ChosenTerms, needed_terms, refuse_untold
 from energybench.fitting.order import chains_of
 from energybench.fitting.pooled_units import PooledUnits, gain_covariance, measure_units, on_common_scale
 from energybench.fitting.power_cap import with_power_cap
@@ -30,22 +28,18 @@ from energybench.fitting.repeat_scatter import scatter_beyond_windows
 from energybench.fitting.residual_fit import LearntResidual, fit_residual
 from energybench.fitting.result import PIPELINE_CHECK, FitResult
 from energybench.fitting.sessions import session_offsets
-from energybench.fitting.shrinkage import Shrinkage
 from energybench.fitting.time_fit import fit_time_law, time_scores
 from energybench.fitting.validation import Sample, Validation, left_out_classes_rms, validate
 from energybench.fitting.verdict import VIF_LIMIT, Finding, judge
-from energybench.model.catalogue import equation_for, equation_of_columns
 from energybench.model.domain import Domain
 from energybench.model.equation import Equation
-from energybench.model.features import BoolArray, FeatureTable, FloatArray
+from energybench.model.features import FeatureTable, FloatArray
 from energybench.model.observations import Observations, Target
-from energybench.model.physical import CACHE_SAVING
 from energybench.model.pricing import PricedRows, price_rows
 from energybench.model.time_law import TimeLaw
 from energybench.records.sealed import refuse_sealed
 from energybench.records.timed_network import TimedNetwork
 from energybench.records.vocabulary import FAMILIES
-from energybench.units import Watt
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,38 +111,19 @@ def fit_records(
     held = everything.labels["split"] == "heldout"
     if held.all():
         raise FitError("every row is held out, and held-out rows never enter a fit; add rows of split 'fit'")
-    rows = everything.take(~held)
+    rows, heldout = everything.take(~held), everything.take(held)
     drifts = measure_drifts(rows)
     rows = without_drift(rows, drifts)
-    terms = ChosenTerms(() if optional == "auto" else tuple(optional))
-    given, limited = rows, np.zeros(len(rows), dtype=np.bool_)
-    held_power_w: Watt | None = None
-    if optional == "auto" and equation == "physical":
-        by_class = by_kernel_class is True
-        terms = needed_terms(rows, everything.take(held), by_kernel_class=by_class)
-        limit = held_by_limit(rows, everything.take(held), terms=terms.kept, by_kernel_class=by_class)
-        if limit is not None:
-            held_power_w, limited, terms = limit.power_w, limit.rows, limit.terms
-            rows = _without(rows, limited, f"held at {held_power_w:.4g} W by the power limit")
-    refuse_untold(terms.kept, rows)
-    if CACHE_SAVING not in terms.kept:
-        # their traffic costs something else than that of a hot row, and nothing here would price it
-        limited = limited[~(given.table.column("is_cold") > 0)]
-        rows, given = (_without(some, some.table.column("is_cold") > 0, "cold caches") for some in (rows, given))
-    shrinkage: Shrinkage | None = None
-    chosen = _equation(equation, rows, by_kernel_class=by_kernel_class is True, optional=terms.kept)
-    if equation == "physical" and by_kernel_class == "auto":
-        split = choose_kernel_classes(rows, everything.take(held), optional=terms.kept, held_power_w=held_power_w)
-        if split is not None:
-            chosen, shrinkage = split
+    choice = choose_equation(rows, heldout, equation, by_kernel_class=by_kernel_class, optional=optional)
+    chosen, rows, shrinkage, held_power_w = choice.equation, choice.rows, choice.shrinkage, choice.held_power_w
     design = chosen.features(rows.table)
     if not design.kept.any():
         raise FitError(
             f"no row has work that equation {chosen.name} prices; fit another equation or add workloads for it"
         )
     sample = Sample(rows.take(design.kept), design.X)
-    described = chosen.features(given.table).kept
-    nulls = NullRows(given.take(described), ~limited[described])
+    described = chosen.features(choice.given.table).kept
+    nulls = NullRows(choice.given.take(described), ~choice.limited[described])
     if bool(sample.rows.idle.all()):
         raise FitError("only idle windows are left to fit; add rows with work")
     if (sample.rows.energy_j <= 0).any():
@@ -172,9 +147,9 @@ def fit_records(
     price = partial(price_rows, chosen, estimator.coef_, held_power_w=held_power_w)
     learnt, learnt_note = None, ""
     if residual_learner:
-        learnt, learnt_note = _learn(sample.rows, fitted, everything.take(held), price)
+        learnt, learnt_note = _learn(sample.rows, fitted, heldout, price)
         price = partial(price, residual=None if learnt is None else learnt.learner)
-    held_sample = _heldout_sample(everything.take(held), price)
+    held_sample = _heldout_sample(heldout, price)
     scored: Validation | None = None
     if validation:
         scored = validate(sample, estimator, fitted, nulls=nulls, heldout=held_sample, seed=seed, note=note)
@@ -182,7 +157,7 @@ def fit_records(
     spread_rel = spread_rel if learnt is None else learnt.spread_rel(spread_rel)
     work = sample.rows.take(~sample.rows.idle)
     misfit = measure_misfit(sample.rows, sample.X, fitted, clusters, names)
-    untold = terms.untold if misfit is not None and misfit.present else {}
+    untold = choice.terms.untold if misfit is not None and misfit.present else {}
     return FitResult(
         equation=chosen,
         params=dict(zip(chosen.names, map(float, estimator.coef_), strict=True)),
@@ -203,15 +178,11 @@ def fit_records(
         converged=estimator.converged_,
         misfit=misfit,
         validation=scored,
-        time_law=_time_law(given, everything.take(held), chosen, estimator.coef_, timings, timed_networks, held_power_w)
-        if time_law
-        else None,
+        time_law=_time_law(choice, heldout, estimator.coef_, timings, timed_networks) if time_law else None,
         null_models=nulls.fit(),
         level=level,
         drifts=drifts,
-        notes=_notes(
-            chosen, rows, drifts, design.dropped, estimator, inflation, note, held_sample, int(held.sum()), terms
-        )
+        notes=_notes(choice, drifts, design.dropped, estimator, inflation, note, held_sample, len(heldout))
         + ((learnt_note,) if learnt_note else ())
         + tuple(f"{name} was not tried: the records do not carry {', '.join(what)}" for name, what in untold.items()),
         network_scores=network_scores(scored, sample, held_sample, covariance.matrix, spread_rel),
@@ -231,18 +202,16 @@ def _scale_rel(meter_gain_rel: float | None, pooled: PooledUnits | None) -> floa
 
 
 def _time_law(
-    rows: Observations,
+    choice: ChosenEquation,
     held: Observations,
-    equation: Equation,
     coef: FloatArray,
     timings: FeatureTable | None,
     networks: Sequence[TimedNetwork],
-    held_power_w: Watt | None,
 ) -> TimeLaw | None:
-    law = fit_time_law(rows.table if timings is None else timings)
+    law = fit_time_law(choice.given.table if timings is None else timings)
     if law is None:
         return None
-    law = with_power_cap(law, rows, held, equation, coef, timings, held_power_w)
+    law = with_power_cap(law, choice.given, held, choice.equation, coef, timings, choice.held_power_w)
     return replace(law, network_scores=time_scores(law, networks))
 
 
@@ -256,16 +225,6 @@ def _of_families(rows: Observations, families: Sequence[str] | None) -> Observat
     if not (kept & ~rows.idle).any():
         raise FitError(f"no row is of the families {', '.join(families)}; the records have none of their workloads")
     return rows.take(kept)
-
-
-def _equation(
-    equation: str | Equation | Sequence[str], rows: Observations, *, by_kernel_class: bool, optional: Sequence[str]
-) -> Equation:
-    if isinstance(equation, Equation):
-        return equation
-    if isinstance(equation, str):
-        return equation_for(equation, rows.table, by_kernel_class=by_kernel_class, optional=optional)
-    return equation_of_columns(equation)
 
 
 def _learn(
@@ -297,13 +256,6 @@ def _heldout_sample(rows: Observations, price: Callable[[FeatureTable], PricedRo
 
 def _domain(rows: Observations) -> Domain:
     return Domain.of(rows.table, tuple({str(f) for f in rows.labels["family"]}), rows.input_distributions)
-
-
-def _without(rows: Observations, some: BoolArray, why: str) -> Observations:
-    """The rows but for some, which `left_out` then names with their reason."""
-    if not some.any():
-        return rows
-    return replace(rows.take(~some), left_out={**rows.left_out, why: int(some.sum())})
 
 
 class _Inference:
@@ -419,8 +371,7 @@ def _spread(
 
 
 def _notes(
-    equation: Equation,
-    rows: Observations,
+    choice: ChosenEquation,
     drifts: Mapping[str, Drift],
     dropped: Mapping[str, int],
     estimator: RelativeLeastSquares,
@@ -428,8 +379,8 @@ def _notes(
     note: str,
     held: Sample | None,
     n_held: int,
-    terms: ChosenTerms,
 ) -> tuple[str, ...]:
+    rows, refused = choice.rows, choice.terms.refused
     notes: list[str] = []
     if note:
         notes.append(f"{note}: modelled energy is power × time, so a fit of it proves nothing about accuracy")
@@ -453,9 +404,9 @@ def _notes(
             f"power wanders: repeats of a workload scatter {scatter:.1f} times what their windows state "
             "(temperature, other load or the meter itself); warm up longer or add repeats"
         )
-    if terms.refused:
+    if refused:
         notes.append(
-            f"the rows ask for {', '.join(terms.refused)}, but the held-out networks come out worse with it: left out"
+            f"the rows ask for {', '.join(refused)}, but the held-out networks come out worse with it: left out"
         )
     notes += [f"{n} rows left out: {why}" for why, n in rows.left_out.items()]
     notes += [f"{n} rows left out: {why}" for why, n in dropped.items()]
@@ -465,7 +416,7 @@ def _notes(
         notes.append(f"rows of {len(rows.sources)} environments are pooled")
     if not estimator.converged_:
         notes.append(f"weights had not settled after {estimator.n_iter_} rounds")
-    if equation.collinear_on_purpose:
+    if choice.equation.collinear_on_purpose:
         worst = float(np.nanmax(inflation))
         notes.append(
             f"FLOPs = 2·MACs + the rest: MACs and total FLOPs are near multiples of each other where M varies little "

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from energybench.model.features import FeatureTable, FloatArray
-from energybench.model.gaussian_process import closeness
+from energybench.model.gaussian_process import closeness, log_counts
 
 #: What places an operator among others, each as ln(1 + count of one call).
 COLUMNS: Final = ("macs", "other_flops", "load_bytes", "store_bytes", "weight_load_bytes")
@@ -22,8 +22,7 @@ COLUMNS: Final = ("macs", "other_flops", "load_bytes", "store_bytes", "weight_lo
 
 def places(table: FeatureTable) -> FloatArray:
     """Where the operators of a table lie, (n, columns); a row of several calls lies where one of them does."""
-    calls = np.maximum(table.column("calls"), 1.0)
-    return np.log1p(np.stack([table.column(name) / calls for name in COLUMNS], axis=1))
+    return log_counts(table, COLUMNS, per="calls")
 
 
 @dataclass(frozen=True, eq=False)

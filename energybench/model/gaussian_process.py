@@ -6,17 +6,24 @@ Its kernel is rational quadratic, k(x, x') = 1 / (1 + |x − x'|² / 2ℓ²); fa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from energybench.model.features import FloatArray
+from energybench.model.features import FeatureTable, FloatArray
 
 
 def closeness(a: FloatArray, b: FloatArray, length: float) -> FloatArray:
     """Kernel of places a (n, d) and b (m, d): (n, m), 1 where they coincide."""
     square = np.sum((a[:, None, :] - b[None, :, :]) ** 2, axis=2)
     return np.asarray(1.0 / (1.0 + square / (2.0 * length**2)), dtype=np.float64)
+
+
+def log_counts(table: FeatureTable, columns: Sequence[str], *, per: str) -> FloatArray:
+    """Places of the rows of a table, (n, columns): ln(1 + count / `per`), where that column is taken as 1 at least."""
+    number = np.maximum(table.column(per), 1.0)
+    return np.log1p(np.stack([table.column(name) / number for name in columns], axis=1))
 
 
 class Weighed(NamedTuple):

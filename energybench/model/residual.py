@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from energybench.model.features import FeatureTable, FloatArray
-from energybench.model.gaussian_process import closeness
+from energybench.model.gaussian_process import closeness, log_counts
 
 #: What places a row among others, each as ln(1 + count of one operator); a network lies where its mean operator does.
 COLUMNS: Final = ("macs", "other_flops", "bytes", "launches")
@@ -20,8 +20,7 @@ COLUMNS: Final = ("macs", "other_flops", "bytes", "launches")
 
 def mean_operator(table: FeatureTable) -> FloatArray:
     """Where the rows of a table lie, (n, columns)."""
-    operators = np.maximum(table.column("operators"), 1.0)
-    return np.log1p(np.stack([table.column(name) / operators for name in COLUMNS], axis=1))
+    return log_counts(table, COLUMNS, per="operators")
 
 
 @dataclass(frozen=True, eq=False)
