@@ -258,6 +258,20 @@ def test_null_models_see_the_rows_that_the_limit_holds(calibrated: Calibrated, n
     assert fit.validation.random_split.null_models[name][0] == pytest.approx(np.median(by_part), rel=1e-9)
 
 
+def test_cold_rows_leave_the_null_models_too(calibrated: Calibrated) -> None:
+    """They are another state than that of hot rows; nothing but the limit brings a row back."""
+    frame = calibrated(LIMITED)
+    held = frame["workload"].isin(held_workloads(frame))
+    cold = frame["workload"].isin(
+        [sorted(held_workloads(frame))[0], frame["workload"][~held & (frame["macs"] > 0)].min()]
+    )
+    fit = fit_records(frame.assign(caches=np.where(cold, "cold", "hot")))
+    assert fit.held_power_w is not None
+    assert fit.rows.left_out["cold caches"] == int((cold & ~held).sum())
+    used = frame[(frame["split"] == "fit") & ~cold & (frame["macs"] > 0)]
+    assert fit.null_models["macs-only"] == pytest.approx((used["energy_j"] / used["macs"]).median(), rel=1e-12)
+
+
 def test_a_cache_beside_the_limit_is_found_too(calibrated: Calibrated) -> None:
     frame = calibrated(LIMITED + SECTIONS["cache"])
     heavy = sorted(held_workloads(frame))
