@@ -232,6 +232,16 @@ class BasicOps {
     p.address_[i] = value.value_;
   }
 
+  // Asks for the line that holds p[i], which may lie beyond the array, before it is loaded or stored. No traffic of its
+  // own: what it brings is tallied by the verb that uses it. A device's threads hide what they wait for by themselves.
+  template <class T, Role kRole>
+  EB_HD EB_FORCED void prefetch([[maybe_unused]] Ptr<T, kRole> p, [[maybe_unused]] Index i) const {
+#if !defined(__CUDA_ARCH__)
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p.address_) +
+                                                     static_cast<std::uintptr_t>(i) * sizeof(T)));
+#endif
+  }
+
   // ---- arithmetic
   // a·b + c in one rounding.
   template <class T>

@@ -121,6 +121,9 @@ EB_HD EB_INLINE void turn(Ops& ops, In in, Index pitch, Index rows, Index column
   }
 }
 
+// Elements that a copy of a plane asks for ahead: two rows of a large image, on the way while one is copied.
+constexpr Index kPlaneAhead = 1024;
+
 // One plane with margins: padded[r · pitch + q] = plane[r − before_h][q − before_w], zero outside the plane.
 template <int kLanes, class T, class Ops, class In, class Out>
 EB_HD EB_INLINE void pad_plane(Ops& ops, In plane, Index H, Index W, Out padded, Index pitch, Index rows, Index columns,
@@ -134,6 +137,7 @@ EB_HD EB_INLINE void pad_plane(Ops& ops, In plane, Index H, Index W, Out padded,
       const Index w = q - before_w, end = columns - q;
       auto value = zeros;
       if (in && w >= 0 && w + kLanes <= W && end >= kLanes) {
+        ops.prefetch(plane, h * W + w + kPlaneAhead);
         ops.store(padded, r * pitch + q, ops.load(lanes, plane, h * W + w));
         continue;
       }

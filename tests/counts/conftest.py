@@ -678,7 +678,7 @@ class PatchLoops:
         self.rows, self.rung, self.dtype = PATCH_ROWS.get(rung, rows), rung, dtype
         self.in_place = h.inside and w.inside
         image = groups * channels * h.extent * w.extent
-        at_once = N if self.in_place else max(1, 2**20 // image)
+        at_once = N if self.in_place else max(1, 2**18 // image)
         self.blocks = [min(at_once, N - n) for n in range(0, N, at_once)]
         if not self.in_place:
             self.move("loads", N * groups * channels * h.copied() * w.copied())

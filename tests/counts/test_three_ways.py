@@ -42,6 +42,13 @@ def test_conv2d(agree, x, w, with_bias, options, dtype):
         agree("conv2d", *arrays, algorithm=algorithm, **options)
 
 
+def test_conv2d_of_blocks_of_images(agree):
+    """Blocks of one image, of which two go round among two threads; of two images, and one more."""
+    for images, columns in ((3, 400), (5, 300)):
+        x, w = normal(1, images, 1, 350, columns), normal(2, 6, 1, 2, 3)
+        agree("conv2d", [x], [w, normal(3, 6)], stride=(11, 12), padding=(1, 1))
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_conv2d(agree, data):

@@ -34,7 +34,10 @@ CASES: dict[str, tuple[Any, ...]] = {
 }
 
 #: Too large for the naive rung. Of positive numbers, so that half a sum is missed beyond the bound of its roundings.
-LARGE: dict[str, tuple[Any, ...]] = {"padded in turn": (2, 16, 256, 256, 5, 1, 1, {"padding": 1})}
+LARGE: dict[str, tuple[Any, ...]] = {
+    "an image a thread": (2, 16, 256, 256, 5, 1, 1, {"padding": 1}),
+    "blocks that do not go round": (5, 6, 140, 150, 10, 2, 2, {"padding": 1, "groups": 2}),
+}
 
 
 def operands(case: str, dtype: torch.dtype, seed: int = 0):
@@ -154,17 +157,24 @@ def test_gradients_equal_those_of_autograd_in_float64(case, dtype, algorithm, as
         assert all(torch.equal(a, b) for a, b in zip(ours, again, strict=True)), "bits depend on the threads"
 
 
-def test_images_that_are_padded_in_turn(assert_within, dot_bound):
-    """More than 2²⁰ elements with their margins: im2col pads one image after the other, in both directions."""
-    x, w, bias, options = operands("padded in turn", torch.float32)
+@pytest.mark.parametrize("case", LARGE)
+def test_images_that_are_padded_in_turn(case, assert_within, dot_bound):
+    """More than 2¹⁸ elements with their margins: blocks of images, of a thread each or of the team."""
+    x, w, bias, options = operands(case, torch.float32)
     y = torch.nn.functional.conv2d(x.double(), w.double(), bias.double(), **options)
     magnitude = torch.nn.functional.conv2d(x.double().abs(), w.double().abs(), bias.double().abs(), **options)
+    sums = w[0].numel() + 1
     for variant in CPU_RUNGS[1:]:
         how: Any = {"variant": variant, "algorithm": "im2col"}
-        assert_within(kernels.conv2d(x, w, bias, **options, **how), y, 2 * dot_bound("float32", 17, magnitude))
-        ours, reference, absolute, terms = gradients("padded in turn", torch.float32, **how)
+        alone = kernels.conv2d(x, w, bias, threads=1, **options, **how)
+        assert_within(alone, y, 2 * dot_bound("float32", sums, magnitude))
+        ours, reference, absolute, terms = gradients(case, torch.float32, threads=1, **how)
         for result, expected, size, n in zip(ours, reference, absolute, terms, strict=True):
             assert_within(result, expected, 2 * dot_bound("float32", n, size))
+        for threads in (2, 3):
+            assert torch.equal(kernels.conv2d(x, w, bias, threads=threads, **options, **how), alone)
+            again, *_ = gradients(case, torch.float32, threads=threads, **how)
+            assert all(torch.equal(a, b) for a, b in zip(ours, again, strict=True)), "bits depend on the threads"
 
 
 @pytest.mark.parametrize("case", CASES)

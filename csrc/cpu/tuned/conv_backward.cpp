@@ -71,10 +71,10 @@ EB_INLINE void weight_gradient(Ops& ops, const ConvBackwardOperands<Ops, T>& a, 
   const ImageBounds inside{p.h.source, p.w.source, true};
 #pragma omp single nowait
   list_taps(p, p.h.phase(0), p.w.phase(0), tap_table, tap_table + taps, tap_table + 2 * taps);
-  const Index at_once = images_at_once(p);
+  const Index at_once = images_at_once(p), image = p.groups * p.channels * p.h.source * p.w.source;
   for (Index n0 = 0; n0 < p.N; n0 += at_once) {
     const Index images = std::min(at_once, p.N - n0);
-    if (!p.in_place()) pad_images<T>(ops, p, a.x, n0, images, padded);
+    if (!p.in_place()) pad_images<T>(ops, p, a.x.at(n0 * image), images, padded);
     const Source source = p.in_place() ? a.x : Source(memory + sizes.panels);
     for (Index q0 = 0; q0 < images * pixels; q0 += sizes.steps) {
       const Index steps = std::min(sizes.steps, images * pixels - q0), pieces = ceil_div(steps, kPiece);

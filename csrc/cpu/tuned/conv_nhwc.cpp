@@ -72,15 +72,18 @@ template <class T, class Ops, class Source, class Panel, class Out, class Bias>
 EB_INLINE void pixel_chunk(Ops& ops, const PatchSums& p, const ConvShape& s, const PixelRows& rows, Source source,
                            const Places& taps, Panel panel, Out out, Index begin, Index end, Index columns, Bias bias) {
   const ImageBounds inside{s.H, s.W, true};
-  const Index W_out = p.w.size, H_out = p.h.size;
+  Index n = begin / (p.h.size * p.w.size), oh = begin / p.w.size % p.h.size, ow = begin % p.w.size;
   for (Index pixel = begin; pixel < end; pixel += kPatchRows) {
     Index offset[kPatchRows] = {}, row[kPatchRows] = {}, column[kPatchRows] = {}, slot[kPatchRows] = {};
     const Index filled = std::min<Index>(kPatchRows, end - pixel);
     for (Index r = 0; r < filled; ++r) {
-      const Index of_block = (pixel + r) / W_out;
-      row[r] = of_block % H_out * s.stride_h, column[r] = (pixel + r) % W_out * s.stride_w;
-      offset[r] = of_block / H_out * rows.image + row[r] * rows.pitch + column[r] * s.C_in;
+      row[r] = oh * s.stride_h, column[r] = ow * s.stride_w;
+      offset[r] = n * rows.image + row[r] * rows.pitch + column[r] * s.C_in;
       slot[r] = (pixel + r) * s.C_out;
+      if (++ow < p.w.size) continue;
+      ow = 0;
+      if (++oh < p.h.size) continue;
+      oh = 0, ++n;
     }
     pixel_tile<T>(ops, source, Places{offset, row, column}, slot, taps, p.steps(), panel, out, filled, columns, bias,
                   s.has_bias != 0, inside);

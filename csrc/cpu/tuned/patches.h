@@ -17,8 +17,9 @@ constexpr int kPatchRows = 14;
 #else
 constexpr int kPatchRows = GemmShape<float>::kRows;
 #endif
-// Tiles whose sums wait to be turned, and elements of padded images that are worked at once (one image at least).
-constexpr Index kChunkTiles = 8, kBlockImages = Index{1} << 20;
+// Tiles whose sums wait to be turned, and elements of padded images that are worked at once (one image at least): a MiB
+// of single precision, half of a second-level cache.
+constexpr Index kChunkTiles = 8, kBlockImages = Index{1} << 18;
 // Bytes of packed weights up to which they are read chunk by chunk of the images, half of a second-level cache.
 constexpr Index kWeightsInCache = Index{1} << 19;
 // Steps in a panel of the weights' gradient.
@@ -34,6 +35,14 @@ inline Places places_in(Index* memory, Index n) { return {memory, memory + n, me
 // Images that are worked at once: all, where they are read in place.
 inline Index images_at_once(const PatchSums& p) {
   return p.in_place() ? p.N : std::clamp<Index>(kBlockImages / p.image(), 1, p.N);
+}
+
+// Elements of a block of images with their margins, in whole cache lines.
+inline Index padded_block(const PatchSums& p) { return ceil_div(images_at_once(p) * p.image(), 64) * 64; }
+
+// Blocks of padded images that are in memory at once: one for each thread of a team that has a block each to work.
+inline Index block_copies(const PatchSums& p, Index team) {
+  return ceil_div(p.N, images_at_once(p)) < team ? 1 : team;
 }
 
 // Groups of rows, one for each phase: chunks are some of them, or of a long one some columns.
@@ -64,7 +73,7 @@ struct PatchMemory {
   PatchMemory(const PatchSums& p, int threads) : panels(0), images(0), results(0), per_thread(0), tables(0) {
     const auto whole = [](Index n) { return ceil_div(n, 64) * 64; };  // cache lines
     panels = whole(p.groups * ceil_div(p.outputs, kPatchColumns<T>) * kPatchColumns<T> * p.steps());
-    images = p.in_place() ? 0 : whole(images_at_once(p) * p.image());
+    images = p.in_place() ? 0 : block_copies(p, threads) * padded_block(p);
     per_thread = whole(Chunks(p).slots() * kPatchColumns<T>);
     results = threads * per_thread;
     tables = places_elements(p.steps());
@@ -75,16 +84,20 @@ struct PatchMemory {
   }
 };
 
-// Copies images [n0, n0 + images) of `source` with their margins. Ends in a barrier.
+// Copies plane i of the images from `source` on with its margins.
 template <class T, class Ops, class Source, class Padded>
-EB_INLINE void pad_images(Ops& ops, const PatchSums& p, Source source, Index n0, Index images, Padded padded) {
+EB_INLINE void pad_image_plane(Ops& ops, const PatchSums& p, Source source, Index i, Padded padded) {
   const Index planes = p.groups * p.channels;
+  pad_plane<kLanes<T>, T>(ops, source.at(i * p.h.source * p.w.source), p.h.source, p.w.source,
+                          padded.at(i / planes * p.image() + i % planes * p.plane()), p.pitch(), p.h.extent, p.w.extent,
+                          p.h.before, p.w.before);
+}
+
+// Copies `images` images with their margins, by a team of threads. Ends in a barrier.
+template <class T, class Ops, class Source, class Padded>
+EB_INLINE void pad_images(Ops& ops, const PatchSums& p, Source source, Index images, Padded padded) {
 #pragma omp for schedule(static)
-  for (Index i = 0; i < images * planes; ++i) {
-    pad_plane<kLanes<T>, T>(ops, source.at((n0 * planes + i) * p.h.source * p.w.source), p.h.source, p.w.source,
-                            padded.at(i / planes * p.image() + i % planes * p.plane()), p.pitch(), p.h.extent,
-                            p.w.extent, p.h.before, p.w.before);
-  }
+  for (Index i = 0; i < images * p.groups * p.channels; ++i) pad_image_plane<T>(ops, p, source, i, padded);
 }
 
 // The taps of one phase, channel by channel, as places.
@@ -181,33 +194,45 @@ EB_INLINE void patch_chunk(Ops& ops, const PatchSums& p, const Chunks& chunks, I
   const Index column0 = chunks.segments > 1 ? chunk % chunks.segments * chunks.span : 0;
   const Index span = std::min(chunks.span, p.w.size - column0);
   const ImageBounds inside{p.h.source, p.w.source, !p.h.gradient};
+  const Index pixels = p.h.size * p.w.size, image = p.groups * p.outputs * pixels;
   each_phase(p, [&](const PatchPhase& h, const PatchPhase& w, Index phase_h, Index phase_w, Index begin,
                     Index depth) EB_ALWAYS_INLINE {
     Index offset[kPatchRows] = {}, row[kPatchRows] = {}, column[kPatchRows] = {}, slot[kPatchRows] = {};
     const Index j0 = column0 / p.w.phases(), j1 = std::min(w.pixels, ceil_div(column0 + span - phase_w, p.w.phases()));
-    Index group = group0, j = j0, filled = 0;
-    const auto skip_rows_beyond = [&]() EB_ALWAYS_INLINE {
-      while (group < group1 && group % chunks.groups >= h.pixels) ++group;
+    Index group = group1, j = j0, filled = 0;
+    Index h_in = 0, row_offset = 0, row_slot = 0, row_out = 0;  // of the group's row of this phase
+    // The first group from `from` on that has such a row.
+    const auto go_to = [&](Index from) EB_ALWAYS_INLINE {
+      for (group = from; group < group1; ++group) {
+        const Index n = group / chunks.groups, i = group % chunks.groups;
+        if (i >= h.pixels) continue;
+        h_in = i * p.h.step();
+        row_offset = n * p.image() + h_in * p.pitch();
+        row_slot = ((group - group0) * chunks.rows + phase_h) * span + phase_w - column0;
+        row_out = n * image + (i * chunks.rows + phase_h) * p.w.size + phase_w;
+        return;
+      }
     };
-    skip_rows_beyond();
-    while (group < group1 && j0 < j1) {
-      const Index n = group / chunks.groups, i = group % chunks.groups;
-      row[filled] = i * p.h.step(), column[filled] = j * p.w.step();
-      offset[filled] = n * p.image() + row[filled] * p.pitch() + column[filled];
-      slot[filled] =
-          (((group - group0) * chunks.rows + phase_h) * span + j * p.w.phases() + phase_w - column0) * kColumns;
+    if (j0 < j1) go_to(group0);
+    while (group < group1) {
+      const Index w_out = j * p.w.phases();
+      row[filled] = h_in, column[filled] = j * p.w.step();
+      offset[filled] = row_offset + column[filled];
+      slot[filled] = (row_slot + w_out) * kColumns;
+      const auto result = out.at(row_out + w_out);
       ++filled;
       if (++j == j1) {
-        j = j0, ++group;
-        skip_rows_beyond();
+        j = j0;
+        go_to(group + 1);
       }
       if (filled < kPatchRows && group < group1) continue;
+      // The turn will write a few numbers of each of many planes: their lines come while the tile is worked.
+      for (Index c = 0; c < columns; ++c) ops.prefetch(result, c * pixels);
       any_patch_tile<T>(ops, source, Places{offset, row, column}, slot, taps.from(begin), depth,
                         panel.at(begin * kColumns), results, filled, columns, true, bias, has_bias, inside);
       filled = 0;
     }
   });
-  const Index pixels = p.h.size * p.w.size, image = p.groups * p.outputs * pixels;
   for (Index group = group0; group < group1;) {
     const Index n = group / chunks.groups, i = group % chunks.groups;
     const Index end = std::min(group1, (n + 1) * chunks.groups);  // of this image
@@ -247,29 +272,42 @@ EB_INLINE void patch_sums(Ops& ops, const PatchSums& p, int threads, Source sour
                               panels.at((strip * steps + begin) * kColumns));
                });
   }
-  const Index at_once = images_at_once(p);
-  for (Index n0 = 0; n0 < p.N; n0 += at_once) {
-    const Index images = std::min(at_once, p.N - n0);
-    if (!p.in_place()) {
-      pad_images<T>(ops, p, source, n0, images, padded);
-    } else {
-#pragma omp barrier
-    }
-    const Source from = p.in_place() ? source : Source(memory + sizes.panels);
+  const Index at_once = images_at_once(p), image = p.groups * p.channels * p.h.source * p.w.source;
+  // What is larger stays in the second-level cache while the other passes by: the images' chunk or all the weights.
+  const bool chunks_first = static_cast<Index>(sizeof(T)) * strips * kColumns * steps <= kWeightsInCache;
+  const auto work = [&](Index n0, Index images, Source from, Index task) EB_ALWAYS_INLINE {
     const Index tasks = chunks.of(images);
-    // What is larger stays in the second-level cache while the other passes by: the images' chunk or all the weights.
-    const bool chunks_first = static_cast<Index>(sizeof(T)) * strips * kColumns * steps <= kWeightsInCache;
-#pragma omp for schedule(static)
-    for (Index task = 0; task < p.groups * strips * tasks; ++task) {
-      const Index group = task / (strips * tasks), of_group = task % (strips * tasks);
-      const Index strip_of_group = chunks_first ? of_group % strips : of_group / tasks;
-      const Index chunk = chunks_first ? of_group / strips : of_group % tasks;
-      const Index strip = group * strips + strip_of_group, output = strip_of_group * kColumns;
-      const Index columns = std::min(kColumns, p.outputs - output), m = group * p.outputs + output;
-      const auto result = out.at((n0 * p.groups * p.outputs + m) * pixels);
-      patch_chunk<T>(ops, p, chunks, chunk, images, from.at(group * p.channels * p.plane()), taps,
-                     panels.at(strip * steps * kColumns), results, columns, result, bias.at(m), has_bias);
+    const Index group = task / (strips * tasks), of_group = task % (strips * tasks);
+    const Index strip_of_group = chunks_first ? of_group % strips : of_group / tasks;
+    const Index chunk = chunks_first ? of_group / strips : of_group % tasks;
+    const Index strip = group * strips + strip_of_group, output = strip_of_group * kColumns;
+    const Index columns = std::min(kColumns, p.outputs - output), m = group * p.outputs + output;
+    const auto result = out.at((n0 * p.groups * p.outputs + m) * pixels);
+    patch_chunk<T>(ops, p, chunks, chunk, images, from.at(group * p.channels * p.plane()), taps,
+                   panels.at(strip * steps * kColumns), results, columns, result, bias.at(m), has_bias);
+  };
+#pragma omp barrier
+  // Blocks that go round among the threads are each one thread's own, whose cache holds the images; the team shares the
+  // others.
+  const Index team = omp_get_num_threads(), thread = omp_get_thread_num();
+  const Index own = block_copies(p, team) == 1 ? 0 : p.N / (at_once * team);  // of each thread
+  T* const own_block = memory + sizes.panels + thread * padded_block(p);
+  for (Index n0 = thread * own * at_once, n1 = n0 + own * at_once; n0 < n1; n0 += at_once) {
+    if (!p.in_place()) {
+      for (Index i = 0; i < at_once * p.groups * p.channels; ++i) {
+        pad_image_plane<T>(ops, p, source.at(n0 * image), i, Scratch(own_block));
+      }
     }
+    const Source from = p.in_place() ? source.at(n0 * image) : Source(own_block);
+    for (Index task = 0; task < p.groups * strips * chunks.of(at_once); ++task) work(n0, at_once, from, task);
+  }
+#pragma omp barrier
+  for (Index n0 = team * own * at_once; n0 < p.N; n0 += at_once) {
+    const Index images = std::min(at_once, p.N - n0);
+    if (!p.in_place()) pad_images<T>(ops, p, source.at(n0 * image), images, padded);
+    const Source from = p.in_place() ? source.at(n0 * image) : Source(memory + sizes.panels);
+#pragma omp for schedule(static)
+    for (Index task = 0; task < p.groups * strips * chunks.of(images); ++task) work(n0, images, from, task);
   }
 }
 

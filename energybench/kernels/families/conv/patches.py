@@ -15,7 +15,7 @@ from energybench.kernels.tiles import gemm_columns, gemm_traffic, lanes, patch_r
 
 #: Tiles in a chunk, elements of padded images in a block, and pixels in a block of the weights' gradient.
 _CHUNK_TILES: Final = 8
-_BLOCK_IMAGES: Final = 2**20
+_BLOCK_IMAGES: Final = 2**18
 _BLOCK_STEPS: Final = 2048
 #: Pixels from which on a tap on every pixel is a matrix product of the image where it lies (csrc/kernels/patches.h).
 _POINTWISE_PIXELS: Final = 128
