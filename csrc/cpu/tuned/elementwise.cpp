@@ -11,6 +11,9 @@
 namespace eb::EB_ISA {
 namespace {
 
+// Elements that are asked for ahead of their turn. A thread asks for none beyond its own run: another may be writing it.
+constexpr Index kAhead = 512;
+
 // Each thread takes a run of whole vectors, the last one also what is left; a run of its own for every repeat.
 template <class Function, class Ops, class T>
 EB_INLINE void elementwise_of(const ElementwiseOperands<Ops, T>& o, Index n, Index repeats, int threads,
@@ -24,8 +27,14 @@ EB_INLINE void elementwise_of(const ElementwiseOperands<Ops, T>& o, Index n, Ind
     const Index end = thread == team - 1 ? n : vectors * (thread + 1) / team * W;
     for (Index repeat = 0; repeat < repeats; ++repeat) {
       const auto here = o.repeat_at(repeat * n);
-      each_vector<W>(ops, end - first, [&](auto& policy, auto lanes, Index i) EB_ALWAYS_INLINE {
+      const Index far = end - first > kAhead ? (end - first - kAhead) / W * W : 0;
+      each_vector<W>(ops, far, [&](auto& policy, auto lanes, Index i) EB_ALWAYS_INLINE {
+        policy.prefetch(here.a, first + i + kAhead);
+        policy.prefetch(here.y, first + i + kAhead);
         Function::template at<T>(policy, here, lanes, first + i);
+      });
+      each_vector<W>(ops, end - first - far, [&](auto& policy, auto lanes, Index i) EB_ALWAYS_INLINE {
+        Function::template at<T>(policy, here, lanes, first + far + i);
       });
     }
     merge(ops, counts);
