@@ -135,6 +135,12 @@ EB_HD EB_INLINE void online_attention_block(Ops& ops, const OnlineAttentionOpera
       state.correction = ops.exp(ops.sub(before, state.largest[0]));
       state.total[0] = ops.mul(state.total[0], state.correction);
     }
+  }
+  // Apart from the loop above, so that no row's exponentials wait for the row before to fold its scores.
+  for (Index r = 0; r < kRows; ++r) {
+    if (seen(r) == 0) continue;
+    const auto row = rows.at(r * kOnlineBlock);
+    auto& state = states[r];
     const auto shift = ops.broadcast(lanes, state.largest[0]);
     reduce<Sum, kLanes>(ops, seen(r), state.total, [&](auto& policy, auto w, Index j, auto& value) EB_ALWAYS_INLINE {
       value[0] = policy.exp(policy.sub(policy.load(w, row, j), shift));
