@@ -515,8 +515,11 @@ def tile_of(rung, dtype):
     return rows, columns // narrow, lanes // narrow
 
 
-def panel_product(m, M, N, K, rung, dtype, *, read_a, read_b):
-    """The loops of a matrix product in panels, strip by strip and tile by tile; `read_a` and `read_b` count a read."""
+def panel_product(m, M, N, K, rung, dtype, *, read_a, read_b, fresh=True):
+    """The loops of a matrix product in panels, strip by strip and tile by tile; `read_a` and `read_b` count a read.
+
+    Unless `fresh` there are sums already to which it is added.
+    """
     rows, columns, _ = tile_of(rung, dtype)
     size = np.dtype(dtype).itemsize
 
@@ -544,7 +547,7 @@ def panel_product(m, M, N, K, rung, dtype, *, read_a, read_b):
                         for _ in range(depth):
                             panel("loads", rows + columns)
                             m.tally["tile_macs"] += rows * columns
-                        if k0:
+                        if k0 or not fresh:
                             panel("loads", inside)
                         panel("stores", inside)
 
@@ -663,7 +666,7 @@ class Axis:
         self.before = max(0, -min(everywhere))
         self.extent = self.before + max(0, *everywhere) + 1
         self.inside = self.before == 0 and self.extent <= source
-        self.one_tap = kernel == 1 and stride == 1 and padding == 0 and not gradient
+        self.one_tap = kernel == 1 and stride == 1 and padding == 0
 
     def copied(self):
         return sum(0 <= at - self.before < self.source for at in range(self.extent))
@@ -774,6 +777,15 @@ class PatchLoops:
 
     def weight_gradient(self, taps):
         pixels = len(self.h.reads) * len(self.w.reads)
+        if self.h.one_tap and self.w.one_tap and pixels >= 128:
+            for image in range(self.N * self.groups):
+                panel_product(
+                    *(self.m, self.outputs, self.channels, pixels, self.rung, self.dtype),
+                    read_a=lambda n: self.move("loads", n),
+                    read_b=lambda n: self.move("loads", n),
+                    fresh=image < self.groups,
+                )
+            return
         most = min(2048, self.blocks[0] * pixels)
         for used, worked in self.strips():
             partial = False

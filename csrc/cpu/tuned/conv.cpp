@@ -110,10 +110,7 @@ void conv2d_depthwise(const ConvOperands<Ops, T>& a, const ConvShape& s, T* memo
 int conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, int threads, OpCounts* counts,
            EbError* error) {
   const PatchSums sums = forward_sums(shape);
-  if (!shape.direct && sums.pointwise()) {
-    return pointwise_sums(dtype, sums, arrays.x, arrays.w, shape.has_bias ? arrays.bias : nullptr, arrays.y, threads,
-                          counts, error);
-  }
+  if (!shape.direct && sums.pointwise()) return pointwise_conv2d(dtype, shape, arrays, threads, counts, error);
   return dispatch(dtype, counts, error, [&](auto ops, auto element) EB_ALWAYS_INLINE {
     using Ops = typename decltype(ops)::Of;
     using T = typename decltype(element)::Of;

@@ -3,6 +3,7 @@
 #include "kernels/depthwise.h"
 
 #include "cpu/rungs.h"
+#include "cpu/tuned/conv_pointwise.h"
 #include "cpu/tuned/patches.h"
 #include "cpu/workspace.h"
 #include "operands/conv.h"
@@ -225,6 +226,9 @@ void conv2d_gradients(const ConvBackwardOperands<Ops, T>& a, const ConvShape& s,
 
 int conv2d_backward(EbDtype dtype, const ConvShape& shape, const EbConv2dBackwardArrays& arrays, int threads,
                     OpCounts* counts, EbError* error) {
+  if (!shape.direct && forward_sums(shape).pointwise()) {
+    return pointwise_conv2d_backward(dtype, shape, arrays, threads, counts, error);
+  }
   return dispatch(dtype, counts, error, [&](auto ops, auto element) EB_ALWAYS_INLINE {
     using Ops = typename decltype(ops)::Of;
     using T = typename decltype(element)::Of;

@@ -1,13 +1,16 @@
-// A sum over patches of one tap that is on every pixel: a product of matrices where they lie.
+// Convolution of one tap that is on every pixel, and its gradients: products of matrices where they lie.
 #pragma once
 
 #include "cpu/tuned/isa.h"
+#include "kernels/conv.h"
 #include "kernels/patches.h"
 
 namespace eb::EB_ISA {
 
-// out[n, m, pixel] = Σ_c w(m, c) · source[n, c, pixel] + bias[m], `bias` null for none. One launch.
-int pointwise_sums(EbDtype dtype, const PatchSums& sums, const void* source, const void* w, const void* bias, void* out,
-                   int threads, OpCounts* counts, EbError* error);
+// y, and dx, dw and db, of a shape whose forward_sums are pointwise(). One launch each.
+int pointwise_conv2d(EbDtype dtype, const ConvShape& shape, const EbConv2dArrays& arrays, int threads, OpCounts* counts,
+                     EbError* error);
+int pointwise_conv2d_backward(EbDtype dtype, const ConvShape& shape, const EbConv2dBackwardArrays& arrays, int threads,
+                              OpCounts* counts, EbError* error);
 
 }  // namespace eb::EB_ISA

@@ -11,7 +11,8 @@
 namespace eb::EB_ISA {
 namespace {
 
-// Elements that are asked for ahead of their turn. A thread asks for none beyond its own run: another may be writing it.
+// Elements that are asked for ahead of their turn. A thread asks for none beyond its own run: another may be writing
+// it.
 constexpr Index kAhead = 512;
 
 // Each thread takes a run of whole vectors, the last one also what is left; a run of its own for every repeat.

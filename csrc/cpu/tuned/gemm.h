@@ -35,10 +35,11 @@ struct GemmPlan {
 
 // Every thread of the team calls it with the same arguments. `a` and `b` have rows of C's rows and of C's columns (b is
 // given transposed); anything that gemm_pack_strip takes. `epilogue(row, column, last)` makes a tile's epilogue.
-// `panels` is scratch of panel_elements(). Ends in a barrier.
+// `panels` is scratch of panel_elements(). Unless `fresh`, C holds sums already, to which the product is added. Ends in
+// a barrier.
 template <class Shape, class Ops, class A, class B, class Panel, class C, class MakeEpilogue>
 EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& b, Panel panels, const Planes<C>& c,
-                    const MakeEpilogue& epilogue) {
+                    const MakeEpilogue& epilogue, bool fresh = true) {
   using T = typename Shape::Element;
   constexpr Index kRows = Shape::kRows, kColumns = Shape::kColumns;
   const Panel panel_a = panels, panel_b = panels.at(plan.rows() * plan.depth());
@@ -52,7 +53,7 @@ EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& 
     const Index first_strip = own ? first_packed : 0, strips = own ? end_packed - first_packed : b_strips;
     for (Index k0 = 0; k0 < plan.K; k0 += kBlockK) {
       const Index depth = std::min(kBlockK, plan.K - k0);
-      const bool first = k0 == 0, last = k0 + depth == plan.K;
+      const bool first = fresh && k0 == 0, last = k0 + depth == plan.K;
       for (Index j = first_packed; j < end_packed; ++j) {
         gemm_pack_strip<T, kColumns, Shape::kLanes>(ops, b, panel_b.at(j * kColumns * depth), n0 + j * kColumns,
                                                     std::min(kColumns, columns - j * kColumns), k0, depth);
@@ -87,8 +88,8 @@ EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& 
 // The same with a dense matrix C, `c_stride` from row to row.
 template <class Shape, class Ops, class A, class B, class Panel, class C, class MakeEpilogue>
 EB_INLINE void gemm(Ops& ops, const GemmPlan<Shape>& plan, const A& a, const B& b, Panel panels, C c, Index c_stride,
-                    const MakeEpilogue& epilogue) {
-  gemm(ops, plan, a, b, panels, Planes<C>{c, c_stride, plan.N, 0}, epilogue);
+                    const MakeEpilogue& epilogue, bool fresh = true) {
+  gemm(ops, plan, a, b, panels, Planes<C>{c, c_stride, plan.N, 0}, epilogue, fresh);
 }
 
 }  // namespace

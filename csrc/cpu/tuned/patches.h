@@ -41,9 +41,7 @@ inline Index images_at_once(const PatchSums& p) {
 inline Index padded_block(const PatchSums& p) { return ceil_div(images_at_once(p) * p.image(), 64) * 64; }
 
 // Blocks of padded images that are in memory at once: one for each thread of a team that has a block each to work.
-inline Index block_copies(const PatchSums& p, Index team) {
-  return ceil_div(p.N, images_at_once(p)) < team ? 1 : team;
-}
+inline Index block_copies(const PatchSums& p, Index team) { return ceil_div(p.N, images_at_once(p)) < team ? 1 : team; }
 
 // Groups of rows, one for each phase: chunks are some of them, or of a long one some columns.
 struct Chunks {

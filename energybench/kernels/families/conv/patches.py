@@ -107,13 +107,13 @@ class PatchSums:
 
     @property
     def pointwise(self) -> bool:
-        """Whether there is one tap, on every pixel of an image of some size; forward alone."""
+        """Whether there is one tap, on every pixel of an image of some size."""
         return self.one_tap and self.pixels >= _POINTWISE_PIXELS
 
     @property
     def one_tap(self) -> bool:
-        """Whether there is one tap, on every pixel; forward alone."""
-        return all((a.kernel, a.stride, a.padding, a.gradient) == (1, 1, 0, False) for a in (self.h, self.w))
+        """Whether there is one tap, on every pixel."""
+        return all((a.kernel, a.stride, a.padding) == (1, 1, 0) for a in (self.h, self.w))
 
     @property
     def blocks(self) -> list[int]:
@@ -208,6 +208,13 @@ def _pointwise(p: PatchSums, rung: str, dtype: str, *, has_bias: bool) -> Issued
     return Issued(loads, t.panel_stores + t.stores_c, t.loads_a + biases, t.tile_macs).times(p.N * p.groups)
 
 
+def _pointwise_weight_gradient(p: PatchSums, rung: str, dtype: str) -> Issued:
+    """A product of each image's dy and x, added to that of the image before."""
+    t = gemm_traffic(p.outputs, p.channels, p.pixels, rung, dtype)
+    image = Issued(t.loads_a + t.loads_b + t.panel_loads + t.loads_c, t.panel_stores + t.stores_c, 0, t.tile_macs)
+    return image.times(p.N * p.groups) + Issued((p.N - 1) * p.groups * p.outputs * p.channels)
+
+
 def patch_sums(p: PatchSums, rung: str, dtype: str, *, has_bias: bool) -> Issued:
     """What a sum over patches moves on a tuned rung."""
     if p.pointwise:
@@ -246,6 +253,8 @@ def pixel_sums(p: PatchSums, rung: str, dtype: str, *, has_bias: bool) -> Issued
 
 def weight_gradient(p: PatchSums, rung: str, dtype: str) -> Issued:
     """What the gradient of the weights of a forward sum moves: taps are the rows of its tiles, pixels their steps."""
+    if p.pointwise:
+        return _pointwise_weight_gradient(p, rung, dtype)
     rows, width = patch_rows(rung), lanes(rung, dtype)
     blocks = sum(-(-images * p.pixels // min(_BLOCK_STEPS, p.blocks[0] * p.pixels)) for images in p.blocks)
     pixels = p.N * p.pixels
