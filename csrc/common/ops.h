@@ -15,6 +15,7 @@
 #include "common/host_device.h"
 #include "common/lanes.h"
 #include "common/op_counts.h"
+#include "common/prefetch.h"
 #include "common/random.h"
 #include "common/unrolled.h"
 
@@ -233,13 +234,10 @@ class BasicOps {
   }
 
   // Asks for the line that holds p[i], which may lie beyond the array, before it is loaded or stored. No traffic of its
-  // own: what it brings is tallied by the verb that uses it. A device's threads hide what they wait for by themselves.
+  // own: what it brings is tallied by the verb that uses it.
   template <class T, Role kRole>
-  EB_HD EB_FORCED void prefetch([[maybe_unused]] Ptr<T, kRole> p, [[maybe_unused]] Index i) const {
-#if !defined(__CUDA_ARCH__)
-    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p.address_) +
-                                                     static_cast<std::uintptr_t>(i) * sizeof(T)));
-#endif
+  EB_HD EB_FORCED void prefetch(Ptr<T, kRole> p, Index i) const {
+    eb::prefetch(p.address_, i * static_cast<Index>(sizeof(T)));
   }
 
   // ---- arithmetic

@@ -118,6 +118,10 @@ struct RawPolicy : std::conditional_t<kPart, raw::First, raw::Whole> {
 
   // ---- memory
   template <class T>
+  EB_HD EB_FORCED void prefetch(RawPtr<T> p, eb::Index i) const {
+    eb::prefetch(p.address, i * static_cast<eb::Index>(sizeof(T)));
+  }
+  template <class T>
   EB_HD EB_FORCED auto load(RawPtr<T> p, eb::Index i) const {
     return p.address[i];
   }
