@@ -114,3 +114,17 @@ kernels.count("conv2d", np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)))
 assert "torch" not in sys.modules and "energybench._cuda" not in sys.modules
 """
     run(program)
+
+
+def test_a_team_smaller_than_asked_for():
+    """Of eight threads two come: there is room for the padded images of those that were asked for."""
+    program = """
+import numpy as np
+from energybench import kernels
+rng = np.random.default_rng(1)
+x, w = rng.normal(size=(3, 6, 200, 200)).astype("float32"), rng.normal(size=(40, 6, 2, 2)).astype("float32")
+for variant in kernels.instruction_sets():
+    call = {"padding": 1, "algorithm": "im2col", "variant": variant}
+    assert np.array_equal(kernels.conv2d(x, w, threads=8, **call), kernels.conv2d(x, w, threads=1, **call)), variant
+"""
+    run(program, OMP_THREAD_LIMIT="2")

@@ -40,7 +40,7 @@ inline Index images_at_once(const PatchSums& p) {
 // Elements of a block of images with their margins, in whole cache lines.
 inline Index padded_block(const PatchSums& p) { return ceil_div(images_at_once(p) * p.image(), 64) * 64; }
 
-// Blocks of padded images that are in memory at once: one for each thread of a team that has a block each to work.
+// Blocks of padded images that are in memory at once: one for each of several threads that have a block each to work.
 inline Index block_copies(const PatchSums& p, Index team) { return ceil_div(p.N, images_at_once(p)) < team ? 1 : team; }
 
 // Groups of rows, one for each phase: chunks are some of them, or of a long one some columns.
@@ -288,18 +288,19 @@ EB_INLINE void patch_sums(Ops& ops, const PatchSums& p, int threads, Source sour
   // Blocks that go round among the threads are each one thread's own, whose cache holds the images; the team shares the
   // others.
   const Index team = omp_get_num_threads(), thread = omp_get_thread_num();
-  const Index own = block_copies(p, team) == 1 ? 0 : p.N / (at_once * team);  // of each thread
+  const Index own = block_copies(p, threads) == 1 ? 0 : p.N / (at_once * team);  // of each thread
   T* const own_block = memory + sizes.panels + thread * padded_block(p);
   for (Index n0 = thread * own * at_once, n1 = n0 + own * at_once; n0 < n1; n0 += at_once) {
-    if (!p.in_place()) {
-      for (Index i = 0; i < at_once * p.groups * p.channels; ++i) {
-        pad_image_plane<T>(ops, p, source.at(n0 * image), i, Scratch(own_block));
-      }
+    for (Index i = 0; i < at_once * p.groups * p.channels; ++i) {
+      pad_image_plane<T>(ops, p, source.at(n0 * image), i, Scratch(own_block));
     }
-    const Source from = p.in_place() ? source.at(n0 * image) : Source(own_block);
-    for (Index task = 0; task < p.groups * strips * chunks.of(at_once); ++task) work(n0, at_once, from, task);
+    for (Index task = 0; task < p.groups * strips * chunks.of(at_once); ++task) {
+      work(n0, at_once, Source(own_block), task);
+    }
   }
+  if (own > 0) {
 #pragma omp barrier
+  }
   for (Index n0 = team * own * at_once; n0 < p.N; n0 += at_once) {
     const Index images = std::min(at_once, p.N - n0);
     if (!p.in_place()) pad_images<T>(ops, p, source.at(n0 * image), images, padded);
