@@ -57,9 +57,9 @@ struct WeightGradientMemory {
 };
 
 // dw as a product of dy and patches of x: a tile has taps as rows and channels of dy as columns, and sums up pixels.
-// `memory` is WeightGradientMemory's. Ends in a barrier.
+// `memory` is WeightGradientMemory's. Ends in a barrier. A function of its own, as patch_sums is.
 template <class T, class Ops>
-EB_INLINE void weight_gradient(Ops& ops, const ConvBackwardOperands<Ops, T>& a, const PatchSums& p, T* memory) {
+EB_SHARED void weight_gradient(Ops& ops, const ConvBackwardOperands<Ops, T>& a, const PatchSums& p, T* memory) {
   using Scratch = typename Ops::template Activation<T>;
   using Source = typename Ops::template Activation<const T>;
   constexpr Index kColumns = kPatchColumns<T>, kPiece = 256;

@@ -181,9 +181,10 @@ __attribute__((noinline)) void any_turn(Ops& ops, In in, Index rows, Index colum
   turn<kLanes<T>, T>(ops, in, kPatchColumns<T>, rows, columns, out, stride);
 }
 
-// Sums of one chunk of one strip: tile by tile into `results`, and turned from there to the result.
+// Sums of one chunk of one strip: tile by tile into `results`, and turned from there to the result. A function of its
+// own, for blocks of one thread and of the team to share.
 template <class T, class Ops, class Source, class Panel, class Results, class Out, class Bias>
-EB_INLINE void patch_chunk(Ops& ops, const PatchSums& p, const Chunks& chunks, Index chunk, Index images, Source source,
+EB_SHARED void patch_chunk(Ops& ops, const PatchSums& p, const Chunks& chunks, Index chunk, Index images, Source source,
                            const Places& taps, Panel panel, Results results, Index columns, Out out, Bias bias,
                            bool has_bias) {
   constexpr Index kColumns = kPatchColumns<T>;
@@ -244,9 +245,10 @@ EB_INLINE void patch_chunk(Ops& ops, const PatchSums& p, const Chunks& chunks, I
   }
 }
 
-// The whole sum, by a team of threads; `memory` is PatchMemory's. Ends in a barrier.
+// The whole sum, by a team of threads; `memory` is PatchMemory's. Ends in a barrier. A function of its own: inlined
+// beside the gradients of the weights it leaves no registers for either's counters.
 template <class T, class Ops, class Source, class W, class Bias, class Out>
-EB_INLINE void patch_sums(Ops& ops, const PatchSums& p, int threads, Source source, W weights, Bias bias, bool has_bias,
+EB_SHARED void patch_sums(Ops& ops, const PatchSums& p, int threads, Source source, W weights, Bias bias, bool has_bias,
                           Out out, T* memory) {
   using Scratch = typename Ops::template Activation<T>;
   constexpr Index kColumns = kPatchColumns<T>;
