@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from energybench.cli.console import warn
 from energybench.units import format_si
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
     from energybench.protocol.progress import Progress
     from energybench.records.run_record import RunRecord
+
+
+#: How a run ended (`energybench.protocol.manifest.STATUSES`), for people.
+_ENDS: Final = {
+    "finished": "finished: every window was taken",
+    "budget": "ended: its time is used up",
+    "interrupted": "interrupted; --resume goes on with it",
+    "refused": "ended: too many windows were invalid",
+    "full": "ended: no room on the disk; --resume goes on with it",
+    "failed": "failed; --resume goes on with it",
+}
 
 
 class TerminalProgress:
@@ -45,7 +56,7 @@ class TerminalProgress:
 
     def finished(self, status: str) -> None:
         """The bar says how the run ended."""
-        self._bar.update(self._task, description=status)
+        self._bar.update(self._task, description=_ENDS[status])
 
 
 class LineProgress:
@@ -67,7 +78,7 @@ class LineProgress:
 
     def finished(self, status: str) -> None:
         """One line."""
-        warn(f"energybench: calibration {status}")
+        warn(f"energybench: calibration {_ENDS[status]}")
 
 
 @contextmanager
